@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The nouns: every value that crosses a module boundary, frozen, with unit and frame in its name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodistill_core.errors import ConfigError, DatasetError
+
+Array = NDArray[Any]
+
+MAX_IMAGE_SIDE = 8192
+DEFAULT_CAMERA_HEIGHT_M = 2.0
+
+
+def _check_rgb(rgb: Array, what: str) -> None:
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise DatasetError(
+            f"{what} has shape {rgb.shape} and dtype {rgb.dtype}; expected H x W x 3 uint8 RGB. Convert it first."
+        )
+    if min(rgb.shape[:2]) < 16 or max(rgb.shape[:2]) > MAX_IMAGE_SIDE:
+        raise DatasetError(
+            f"{what} is {rgb.shape[1]} x {rgb.shape[0]} pixels; sides must lie in 16..{MAX_IMAGE_SIDE}. Resize it."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GeoPoint:
+    """A WGS-84 position in degrees; longitude is normalised to [-180, 180)."""
+
+    latitude: float
+    longitude: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.latitude) and abs(self.latitude) <= 90.0):
+            raise ConfigError(f"latitude {self.latitude} is outside -90..90 degrees")
+        if not (math.isfinite(self.longitude) and abs(self.longitude) <= 540.0):
+            raise ConfigError(f"longitude {self.longitude} is outside -540..540 degrees")
+        object.__setattr__(self, "longitude", (self.longitude + 180.0) % 360.0 - 180.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraModel:
+    """A pinhole camera with OpenCV's plumb-bob or rational distortion.
+
+    `K` is 3x3 in pixels with pixel centres at integers (OpenCV's and CameraInfo's convention); `distortion`
+    holds 0, 4, 5 or 8 coefficients (k1, k2, p1, p2, k3, k4, k5, k6).
+    """
+
+    width: int
+    height: int
+    K: Array
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        K = np.asarray(self.K, dtype=np.float64)
+        if K.shape != (3, 3) or not np.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0:
+            raise ConfigError(f"camera matrix {K.tolist()} is not a finite 3x3 with positive focal lengths")
+        if len(self.distortion) not in (0, 4, 5, 8) or not np.isfinite(self.distortion).all():
+            raise ConfigError(f"distortion {self.distortion} must hold 0, 4, 5 or 8 finite coefficients")
+        object.__setattr__(self, "K", K)
+
+
+def level_mount(height_m: float) -> Array:
+    """`T_base_camera` (4x4) of a sensor straight above the base's ground point, axes parallel to the base's."""
+    T = np.eye(4)
+    T[2, 3] = height_m
+    return T
+
+
+def forward_optical_mount(height_m: float, pitch_down_rad: float = 0.0) -> Array:
+    """`T_base_camera` (4x4) of a forward-looking optical frame (z forward, x right, y down) above the base."""
+    c, s = math.cos(pitch_down_rad), math.sin(pitch_down_rad)
+    R_base_body = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+    R_body_optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    T = level_mount(height_m)
+    T[:3, :3] = R_base_body @ R_body_optical
+    return T
+
+
+@dataclass(frozen=True, slots=True)
+class GroundImage:
+    """What the vehicle's camera saw.
+
+    `rgb` is H x W x 3 uint8. `camera` is None for an equirectangular 360-degree panorama (centre column = the sensor's
+    x axis, azimuth grows clockwise to the right, top row = zenith). `T_base_camera` (4x4) maps sensor coordinates to
+    the base frame (x forward, y left, z up, origin on the ground below the vehicle); a panorama's sensor frame is
+    body-like (x forward, z up), a pinhole's is optical. `roll_rad` and `pitch_rad` are the base's attitude at
+    exposure (REP-103: positive roll tips right side down, positive pitch tips nose down).
+    """
+
+    rgb: Array
+    stamp_ns: int
+    T_base_camera: Array
+    camera: CameraModel | None = None
+    roll_rad: float = 0.0
+    pitch_rad: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_rgb(self.rgb, "ground image")
+        T = np.asarray(self.T_base_camera, dtype=np.float64)
+        if T.shape != (4, 4) or not np.isfinite(T).all():
+            raise ConfigError(f"T_base_camera {T.tolist()} is not a finite 4x4 transform")
+        if not 0.2 <= T[2, 3] <= 10.0:
+            raise ConfigError(f"camera height {T[2, 3]:.2f} m is outside 0.2..10 m; check T_base_camera's z")
+        if not (abs(self.roll_rad) < 0.8 and abs(self.pitch_rad) < 0.8):
+            raise ConfigError(f"attitude roll {self.roll_rad}, pitch {self.pitch_rad} rad is beyond +-0.8; check the IMU")
+        if self.camera is not None and self.rgb.shape[:2] != (self.camera.height, self.camera.width):
+            raise DatasetError(
+                f"image is {self.rgb.shape[1]} x {self.rgb.shape[0]} but the camera model says "
+                f"{self.camera.width} x {self.camera.height}; send the CameraInfo that belongs to this image"
+            )
+        object.__setattr__(self, "T_base_camera", T)
+
+    @property
+    def height_m(self) -> float:
+        """Camera height above the ground plane in metres."""
+        return float(self.T_base_camera[2, 3])
+
+    @staticmethod
+    def panorama(
+        rgb: Array,
+        stamp_ns: int = 0,
+        *,
+        height_m: float = DEFAULT_CAMERA_HEIGHT_M,
+        T_base_camera: Array | None = None,
+        roll_rad: float = 0.0,
+        pitch_rad: float = 0.0,
+    ) -> GroundImage:
+        """An equirectangular panorama; `T_base_camera` defaults to a level mount at `height_m`."""
+        mount = level_mount(height_m) if T_base_camera is None else T_base_camera
+        return GroundImage(rgb, stamp_ns, mount, None, roll_rad, pitch_rad)
+
+    @staticmethod
+    def pinhole(
+        rgb: Array,
+        camera: CameraModel,
+        T_base_camera: Array,
+        stamp_ns: int = 0,
+        *,
+        roll_rad: float = 0.0,
+        pitch_rad: float = 0.0,
+    ) -> GroundImage:
+        """A perspective image; `T_base_camera` maps the optical frame (z forward, x right, y down) to the base."""
+        return GroundImage(rgb, stamp_ns, T_base_camera, camera, roll_rad, pitch_rad)
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Where the vehicle probably is: GNSS position with isotropic sigma, and heading (ENU, counter-clockwise)."""
+
+    latitude: float
+    longitude: float
+    sigma_m: float
+    yaw_enu_rad: float
+    sigma_yaw_rad: float
+
+    def __post_init__(self) -> None:
+        GeoPoint(self.latitude, self.longitude)
+        if not 0.0 < self.sigma_m <= 1000.0:
+            raise ConfigError(f"prior sigma_m {self.sigma_m} is outside (0, 1000] m")
+        if not math.isfinite(self.yaw_enu_rad):
+            raise ConfigError(f"prior yaw_enu_rad {self.yaw_enu_rad} is not finite")
+        if not 0.0 < self.sigma_yaw_rad <= 10.0:
+            raise ConfigError(f"prior sigma_yaw_rad {self.sigma_yaw_rad} is outside (0, 10] rad")
+
+    @property
+    def point(self) -> GeoPoint:
+        """The position."""
+        return GeoPoint(self.latitude, self.longitude)
+
+
+@dataclass(frozen=True, slots=True)
+class MapTile:
+    """North-up overhead imagery on the tangent plane at `center`.
+
+    `rgb` is H x W x 3 uint8, rows grow south, columns grow east, square pixels of `metres_per_pixel` ground metres;
+    the centre is the edge coordinate (H/2, W/2), pixel centres sit at half-integers. `valid` (H x W bool) is False
+    where the source has no imagery (rgb is 0 there). `key` identifies the content for caches.
+    """
+
+    rgb: Array
+    valid: Array
+    center: GeoPoint
+    metres_per_pixel: float
+    key: str
+    attribution: str = ""
+
+    def __post_init__(self) -> None:
+        _check_rgb(self.rgb, "map tile")
+        if self.valid.shape != self.rgb.shape[:2] or self.valid.dtype != np.bool_:
+            raise DatasetError(f"validity mask {self.valid.shape} {self.valid.dtype} does not fit {self.rgb.shape}")
+        if not 0.005 <= self.metres_per_pixel <= 50.0:
+            raise ConfigError(f"metres_per_pixel {self.metres_per_pixel} is outside 0.005..50")
+
+    def pixel_to_enu(self, column: Array, row: Array) -> tuple[Array, Array]:
+        """Edge coordinates (pixel centre = index + 0.5) to metres east and north of `center`."""
+        height, width = self.valid.shape
+        return (
+            (np.asarray(column) - width / 2) * self.metres_per_pixel,
+            (height / 2 - np.asarray(row)) * self.metres_per_pixel,
+        )
+
+    def enu_to_pixel(self, east_m: Array, north_m: Array) -> tuple[Array, Array]:
+        """Metres east and north of `center` to edge coordinates (column, row)."""
+        height, width = self.valid.shape
+        return (
+            np.asarray(east_m) / self.metres_per_pixel + width / 2,
+            height / 2 - np.asarray(north_m) / self.metres_per_pixel,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Posterior over (yaw, row, column): `probability` [Y, H, W] float32, sums to one.
+
+    Cell (y, r, c) is yaw `yaw_enu_rad[y]` (evenly spaced, ascending, unwrapped), east `(c + 0.5 - W/2) * metres_per_cell`
+    and north `(H/2 - r - 0.5) * metres_per_cell` on the tangent plane at `center`.
+    """
+
+    probability: Array
+    center: GeoPoint
+    metres_per_cell: float
+    yaw_enu_rad: Array
+
+    @property
+    def yaw_step_rad(self) -> float:
+        """Spacing of the yaw hypotheses (0 for a single one)."""
+        return float(self.yaw_enu_rad[1] - self.yaw_enu_rad[0]) if len(self.yaw_enu_rad) > 1 else 0.0
+
+    def axes_m(self) -> tuple[Array, Array]:
+        """Cell-centre coordinates: east [W] and north [H], float64 metres from `center`."""
+        _, height, width = self.probability.shape
+        east = (np.arange(width) + 0.5 - width / 2) * self.metres_per_cell
+        north = (height / 2 - np.arange(height) - 0.5) * self.metres_per_cell
+        return east, north
+
+    def position(self) -> Array:
+        """Marginal over position, [H, W] float64."""
+        return np.asarray(self.probability.sum(axis=0, dtype=np.float64))
+
+
+class Status(str, Enum):
+    """How far an estimate may be trusted."""
+
+    OK = "ok"
+    AMBIGUOUS = "ambiguous"
+    EDGE = "edge"
+    UNINFORMATIVE = "uninformative"
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A local maximum of the heat map: offset from its centre, yaw, and the probability mass around it."""
+
+    east_m: float
+    north_m: float
+    yaw_enu_rad: float
+    mass: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A 3-DoF pose with covariance (3x3 over east m, north m, yaw rad at the pose) and what it was derived from."""
+
+    stamp_ns: int
+    latitude: float
+    longitude: float
+    yaw_enu_rad: float
+    covariance: Array
+    status: Status
+    modes: tuple[Mode, ...]
+    heatmap: HeatMap
+    tile: MapTile = field(repr=False)
+
+    @property
+    def point(self) -> GeoPoint:
+        """The position."""
+        return GeoPoint(self.latitude, self.longitude)
