@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Geodesy, tile arithmetic, angles and projections."""
