@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Web Mercator (EPSG:3857) tile arithmetic.
 
-Global pixel coordinates are edge coordinates: (0, 0) is the north-west corner of the world, x grows east, y south,
-and the centre of the first pixel is (0.5, 0.5).
+Global pixel coordinates are edge coordinates: (0, 0) is the north-west corner of the world, x grows east,
+y south, and the centre of the first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations

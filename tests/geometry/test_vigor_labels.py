@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our tile arithmetic against 25 479 lines of hand-corrected real labels (VIGOR, Chicago), four tiles a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geodistill_core.geometry import mercator
+
+LABELS = Path(__file__).parents[2] / "../shared/data/vigor_labels/Chicago"
+pytestmark = pytest.mark.skipif(not LABELS.is_dir(), reason="real data absent: vigor_labels/Chicago")
+
+
+def _labels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Panorama [N, 1, 2] and tiles [N, 4, 2] (latitude, longitude), camera offsets [N, 4, 2] px east, south."""
+    lines = [line.split() for path in sorted(LABELS.glob("same_area_*.txt")) for line in path.open()]
+    panorama = np.array([line[0].split(",")[1:3] for line in lines], float)
+    names = [line[1::3] for line in lines]
+    tiles = np.array([[n.removesuffix(".png").split("_")[1:] for n in row] for row in names], float)
+    # The camera is at row = 320 + d_row, column = 320 - d_col of the 640-pixel tile.
+    east, south = (
+        -np.array([line[3::3] for line in lines], float),
+        np.array([line[2::3] for line in lines], float),
+    )
+    return panorama[:, None], tiles, np.stack([east, south], axis=-1)
+
+
+@pytest.mark.parametrize("groups", [slice(0, 1), slice(0, 4)], ids=["positive", "all_four"])
+def test_pixel_offsets_from_names_reproduce_every_label(groups):
+    panorama, tiles, label = _labels()
+    assert len(label) == 25_479
+    camera_x, camera_y = mercator.to_pixel(panorama[..., 0], panorama[..., 1], 20)
+    center_x, center_y = mercator.to_pixel(tiles[:, groups, 0], tiles[:, groups, 1], 20)
+    computed = np.stack([camera_x - center_x, camera_y - center_y], axis=-1).reshape(-1, 2)
+    label = label[:, groups].reshape(-1, 2)
+    residual = computed - label
+    east_slope = np.polyfit(computed[:, 0], label[:, 0], 1)[0]
+    south_slope = np.polyfit(computed[:, 1], label[:, 1], 1)[0]
+    print(
+        f"mean {residual.mean(axis=0)} std {residual.std(axis=0)} slopes {east_slope:.5f} {south_slope:.5f}"
+    )
+    assert np.abs(residual.mean(axis=0)).max() < 0.05
+    assert residual.std(axis=0).max() < 1.7
+    assert abs(east_slope - 1.0) < 0.0005
+    assert abs(south_slope - 1.0) < 0.004
