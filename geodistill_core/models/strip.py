@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The canonical ground view: a gravity-aligned panoramic strip, the same for every camera.
+
+Columns are azimuths clockwise from the heading (centre column = ahead), rows are depressions below the horizon, spaced
+exponentially: fine near the horizon, where a pixel spans metres of ground, coarse at the vehicle's feet. Whatever camera took the
+picture, the network sees this strip and the ground projection becomes one analytic formula (`strip_coordinates`).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from geodistill_core.geometry.ground_plane import camera_in_level, directions, pixels_of_directions, sample
+from geodistill_core.types import Array, CameraModel, GroundImage
+
+_SUPERSAMPLING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StripGeometry:
+    """Size and row spacing of the strip; `growth` is the logarithm of the ratio of row heights, bottom to top."""
+
+    width: int = 256
+    height: int = 192
+    top_depression_rad: float = math.radians(-8.0)
+    bottom_depression_rad: float = math.radians(60.0)
+    growth: float = 1.8
+
+    def depression(self, row_fraction: Array) -> Array:
+        """Depression (rad) at a row fraction (0 = top edge, 1 = bottom edge)."""
+        span = self.bottom_depression_rad - self.top_depression_rad
+        return self.top_depression_rad + span * np.expm1(self.growth * row_fraction) / math.expm1(self.growth)
+
+    def row_fraction(self, depression_rad: Tensor) -> Tensor:
+        """Inverse of `depression`; below 0 or above 1 outside the strip."""
+        span = self.bottom_depression_rad - self.top_depression_rad
+        share = (depression_rad - self.top_depression_rad) / span
+        return torch.log1p((share * math.expm1(self.growth)).clamp(min=-0.999)) / self.growth
+
+
+@functools.lru_cache(maxsize=4)
+def _level_directions(geometry: StripGeometry) -> Array:
+    """Directions [H, S*W, 3] of the strip's rays, supersampled along the columns."""
+    columns = geometry.width * _SUPERSAMPLING
+    azimuth = ((np.arange(columns) + 0.5) / columns - 0.5) * 2 * math.pi
+    depression = geometry.depression((np.arange(geometry.height) + 0.5) / geometry.height)
+    return directions(azimuth[None, :], depression[:, None]).astype(np.float32)
+
+
+def _reduced(image: GroundImage, geometry: StripGeometry) -> GroundImage:
+    """Area-average the image along its rows (and mildly along columns) to the strip's sampling density."""
+    height, width = image.rgb.shape[:2]
+    if image.camera is None:
+        across, down = max(1, width // (geometry.width * _SUPERSAMPLING)), max(1, height // 1024)
+    else:
+        pixels_per_strip_column = image.camera.K[0, 0] * 2 * math.pi / (geometry.width * _SUPERSAMPLING)
+        across = max(1, int(pixels_per_strip_column))
+        down = max(1, int(pixels_per_strip_column / 4))
+    if across == down == 1:
+        return image
+    new_width, new_height = width // across, height // down
+    rgb = cv2.resize(image.rgb[: new_height * down, : new_width * across], (new_width, new_height), interpolation=cv2.INTER_AREA)
+    if image.camera is None:
+        return GroundImage(rgb, image.stamp_ns, image.T_base_camera, None, image.roll_rad, image.pitch_rad)
+    shift = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1.0]])
+    camera = CameraModel(new_width, new_height, shift @ image.camera.K, image.camera.distortion)
+    return GroundImage(rgb, image.stamp_ns, image.T_base_camera, camera, image.roll_rad, image.pitch_rad)
+
+
+def ground_strip(image: GroundImage, geometry: StripGeometry) -> tuple[Array, Array]:
+    """Warp any ground image to the strip: rgb [H, W, 3] uint8 and visible share [H, W] float32 in 0..1."""
+    source = _reduced(image, geometry)
+    R_level_camera, _ = camera_in_level(source)
+    column, row, visible = pixels_of_directions(source, _level_directions(geometry) @ R_level_camera.astype(np.float32))
+    rgb = sample(source, column, row)
+    rgb[~visible] = 0
+    size = (geometry.width, geometry.height)
+    share = cv2.resize(visible.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), share
+
+
+def strip_coordinates(forward_m: Tensor, left_m: Tensor, height_m: Tensor, geometry: StripGeometry) -> tuple[Tensor, Tensor]:
+    """Ground points relative to the camera's foot to fractions (column, row) of the strip; row > 1 is too near."""
+    azimuth = torch.atan2(-left_m, forward_m)
+    depression = torch.atan2(height_m, torch.hypot(forward_m, left_m))
+    return 0.5 + azimuth / (2 * math.pi), geometry.row_fraction(depression)

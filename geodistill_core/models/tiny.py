@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tiny`: two small U-nets, ground-plane projection and normalised cross-correlation over rotated hypotheses.
+
+The method of G2SWeakly (two encoders, projection of confident ground features, correlation) with the yaw search made part of the match:
+the ground strip is encoded once, its features are laid on the ground for each yaw hypothesis, and every layout is correlated with the map.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from geodistill_core.geometry.ground_plane import camera_in_level
+from geodistill_core.models.backbones.unet import UNet
+from geodistill_core.models.base import CrossViewNetwork, GroundFeatures, GroundInput, MapFeatures
+from geodistill_core.models.correlation import normalized_cross_correlation
+from geodistill_core.models.strip import StripGeometry, ground_strip, strip_coordinates
+from geodistill_core.types import GroundImage, MapTile
+
+_MIN_VISIBLE_SHARE = 0.35
+
+
+class Tiny(CrossViewNetwork):
+    """See the module; `widths` are the U-nets' channels, `channels` the matched feature's."""
+
+    metres_per_pixel = 0.25
+    metres_per_cell = 0.5
+    cells = 65
+
+    def __init__(self, channels: int = 16, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
+        super().__init__()
+        self.template_extent_m = self.cells * self.metres_per_cell
+        self.strip = StripGeometry()
+        self.map_encoder = UNet(3, widths, channels)
+        self.ground_encoder = UNet(5, widths, channels + 1)
+        self.log_scale = nn.Parameter(torch.tensor(3.0))
+        axis = (torch.arange(self.cells) - self.cells // 2) * self.metres_per_cell
+        self.register_buffer("east_m", axis.view(1, -1).expand(self.cells, -1).clone(), persistent=False)
+        self.register_buffer("north_m", -axis.view(-1, 1).expand(-1, self.cells).clone(), persistent=False)
+        rows = (torch.arange(self.strip.height) + 0.5) / self.strip.height * 2 - 1
+        self.register_buffer("row_code", rows.view(1, 1, -1, 1), persistent=False)
+
+    def prepare_map(self, tile: MapTile) -> tuple[Tensor, Tensor]:
+        """See the contract."""
+        rgb = torch.from_numpy(tile.rgb).permute(2, 0, 1).unsqueeze(0).float() / 255.0
+        return rgb, torch.from_numpy(tile.valid).unsqueeze(0).float()
+
+    def prepare_ground(self, image: GroundImage) -> GroundInput:
+        """See the contract; the pixels are rgb and the visible share of the strip."""
+        rgb, visible = ground_strip(image, self.strip)
+        pixels = torch.cat([torch.from_numpy(rgb).float() / 255.0, torch.from_numpy(visible).unsqueeze(-1)], dim=-1)
+        mount = torch.from_numpy(camera_in_level(image)[1]).float()
+        return GroundInput(pixels.permute(2, 0, 1).unsqueeze(0), mount.unsqueeze(0))
+
+    def encode_map(self, rgb: Tensor, valid: Tensor) -> MapFeatures:
+        """See the contract; H and W divisible by 16."""
+        x = ((rgb - 0.5) * 4.0 * valid.unsqueeze(1)).contiguous(memory_format=torch.channels_last)
+        return MapFeatures(self.map_encoder(x), F.avg_pool2d(valid.unsqueeze(1), 2).squeeze(1))
+
+    def encode_ground(self, ground: GroundInput) -> GroundFeatures:
+        """See the contract; the strip is padded around its seam, so that the encoder sees across it."""
+        rgb, visible = ground.pixels[:, :3], ground.pixels[:, 3:4]
+        x = torch.cat([(rgb - 0.5) * 4.0 * visible, visible, self.row_code.expand_as(visible)], dim=1)
+        pad = 16
+        x = F.pad(x, (pad, pad, 0, 0), mode="circular").contiguous(memory_format=torch.channels_last)
+        y = self.ground_encoder(x)[..., pad // 2 : -pad // 2]
+        seen = F.avg_pool2d(visible, 2)
+        confidence = torch.sigmoid(y[:, -1:].float()) * seen
+        return GroundFeatures(y[:, :-1], confidence.squeeze(1), ground.mount)
+
+    def lay_out(self, ground: GroundFeatures, yaw_enu_rad: Tensor) -> tuple[Tensor, Tensor]:
+        """Project ground features to north-up templates [B, Y, C, k, k] and confidences [B, Y, k, k] for yaws [B, Y]."""
+        B, Y = yaw_enu_rad.shape
+        c, s = torch.cos(yaw_enu_rad)[..., None, None], torch.sin(yaw_enu_rad)[..., None, None]
+        forward_m = c * self.east_m + s * self.north_m - ground.mount[:, 0].view(B, 1, 1, 1)
+        left_m = c * self.north_m - s * self.east_m - ground.mount[:, 1].view(B, 1, 1, 1)
+        column, row = strip_coordinates(forward_m, left_m, ground.mount[:, 2].view(B, 1, 1, 1), self.strip)
+        volume = torch.cat([ground.features.float(), ground.confidence.unsqueeze(1)], dim=1)
+        width = volume.shape[-1]
+        volume = F.pad(volume, (1, 1, 0, 0), mode="circular")
+        grid = torch.stack([(column * width + 1) / (width + 2) * 2 - 1, row * 2 - 1], dim=-1)
+        laid = F.grid_sample(volume, grid.flatten(1, 2), mode="bilinear", padding_mode="zeros", align_corners=False)
+        laid = laid.unflatten(2, (Y, self.cells)).transpose(1, 2)
+        in_disc = self.east_m.square() + self.north_m.square() <= (self.template_extent_m / 2) ** 2
+        return laid[:, :, :-1], laid[:, :, -1] * in_disc
+
+    def match(self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor) -> Tensor:
+        """See the contract."""
+        template, confidence = self.lay_out(ground, yaw_enu_rad)
+        similarity, share = normalized_cross_correlation(
+            map_features.features.float().unsqueeze(1), map_features.valid.unsqueeze(1), template, confidence
+        )
+        return (similarity * self.log_scale.exp()).masked_fill(share < _MIN_VISIBLE_SHARE, -torch.inf)
