@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heat map to pose: modes, float64 two-pass moments on the circle, covariance with its unseen terms, status."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from geodistill_core.errors import RuntimeBackendError
+from geodistill_core.geometry.angles import wrap
+from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.types import Array, Estimate, HeatMap, MapTile, Mode, Status
+
+_SMALLEST_MODE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateConfig:
+    """Radii in metres, variances that the heat map cannot see, and the limits of each status."""
+
+    mode_radius_m: float = 2.5
+    max_modes: int = 5
+    ambiguous_separation_m: float = 4.0
+    ambiguous_mass_ratio: float = 0.4
+    edge_margin_cells: int = 2
+    uninformative_mass: float = 0.15
+    map_sigma_m: float = 0.1
+    floor_sigma_m: float = 0.1
+    floor_sigma_yaw_rad: float = math.radians(0.3)
+
+
+def _disc(radius_cells: int) -> Array:
+    axis = np.arange(-radius_cells, radius_cells + 1)
+    return np.asarray(axis[:, None] ** 2 + axis[None, :] ** 2 <= radius_cells**2, dtype=np.float64)
+
+
+def _circular_mean(weight: Array, angle_rad: Array) -> float:
+    return math.atan2(float((weight * np.sin(angle_rad)).sum()), float((weight * np.cos(angle_rad)).sum()))
+
+
+def find_modes(heatmap: HeatMap, config: EstimateConfig) -> tuple[Mode, ...]:
+    """Local maxima of the position marginal by the mass within `mode_radius_m`, heaviest first.
+
+    Each mode sits at the mean of its disc's mass (sub-cell) and carries that disc's circular mean yaw.
+    """
+    position = heatmap.position()
+    east, north = heatmap.axes_m()
+    radius = max(1, round(config.mode_radius_m / heatmap.metres_per_cell))
+    disc = _disc(radius)
+    mass = cv2.filter2D(position, cv2.CV_64F, disc, borderType=cv2.BORDER_CONSTANT)
+    left = mass.copy()
+    modes: list[Mode] = []
+    for _ in range(config.max_modes):
+        row, column = np.unravel_index(int(left.argmax()), left.shape)
+        if modes and left[row, column] < _SMALLEST_MODE:
+            break
+        window = ((north[:, None] - north[row]) ** 2 + (east[None, :] - east[column]) ** 2) <= config.mode_radius_m**2
+        weight = position * window
+        total = weight.sum()
+        mode_yaw = _circular_mean((heatmap.probability * window).sum(axis=(1, 2), dtype=np.float64), heatmap.yaw_enu_rad)
+        modes.append(
+            Mode(float((weight.sum(0) * east).sum() / total), float((weight.sum(1) * north).sum() / total), mode_yaw, float(total))
+        )
+        near = ((north[:, None] - north[row]) ** 2 + (east[None, :] - east[column]) ** 2) <= (2 * config.mode_radius_m) ** 2
+        left[near] = 0.0
+    return tuple(modes)
+
+
+def covariance_about(heatmap: HeatMap, mode: Mode) -> Array:
+    """Second moments [3, 3] of the whole heat map about a pose (east m, north m, yaw rad), float64, cross terms included.
+
+    About the pose and not about the mean, so that mass in other modes widens it. Each axis adds its cell's own variance, width^2 / 12.
+    """
+    p = heatmap.probability.astype(np.float64)
+    p /= p.sum()
+    east, north = heatmap.axes_m()
+    d_east, d_north = east - mode.east_m, north - mode.north_m
+    d_yaw = np.asarray(wrap(heatmap.yaw_enu_rad - mode.yaw_enu_rad))
+    by_column, by_row, by_yaw = p.sum(axis=(0, 1)), p.sum(axis=(0, 2)), p.sum(axis=(1, 2))
+    P = np.empty((3, 3))
+    P[0, 0] = by_column @ d_east**2 + heatmap.metres_per_cell**2 / 12
+    P[1, 1] = by_row @ d_north**2 + heatmap.metres_per_cell**2 / 12
+    P[2, 2] = by_yaw @ d_yaw**2 + heatmap.yaw_step_rad**2 / 12
+    P[0, 1] = P[1, 0] = d_north @ p.sum(axis=0) @ d_east
+    P[0, 2] = P[2, 0] = d_yaw @ p.sum(axis=1) @ d_east
+    P[1, 2] = P[2, 1] = d_yaw @ p.sum(axis=2) @ d_north
+    return P
+
+
+def _status(heatmap: HeatMap, modes: tuple[Mode, ...], config: EstimateConfig) -> Status:
+    best = modes[0]
+    if best.mass < config.uninformative_mass:
+        return Status.UNINFORMATIVE
+    for other in modes[1:]:
+        apart = math.hypot(other.east_m - best.east_m, other.north_m - best.north_m)
+        if apart >= config.ambiguous_separation_m and other.mass >= config.ambiguous_mass_ratio * best.mass:
+            return Status.AMBIGUOUS
+    east, north = heatmap.axes_m()
+    margin = config.edge_margin_cells * heatmap.metres_per_cell
+    if max(abs(best.east_m), abs(best.north_m)) > min(east[-1], north[0]) - margin:
+        return Status.EDGE
+    return Status.OK
+
+
+def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateConfig) -> Estimate:
+    """The pose at the heaviest mode, its covariance and status.
+
+    Raises:
+        RuntimeBackendError: the heat map holds NaN, infinite or negative values, or no mass.
+    """
+    total = float(heatmap.probability.sum(dtype=np.float64))
+    if not (np.isfinite(total) and total > 0.5 and heatmap.probability.min() >= 0):
+        raise RuntimeBackendError(f"heat map sums to {total}, expected 1; the network's output is not finite")
+    modes = find_modes(heatmap, config)
+    best = modes[0]
+    P = covariance_about(heatmap, best)
+    P[0, 0] += config.map_sigma_m**2
+    P[1, 1] += config.map_sigma_m**2
+    floor = np.array([config.floor_sigma_m, config.floor_sigma_m, config.floor_sigma_yaw_rad]) ** 2
+    P[np.diag_indices(3)] = np.maximum(P.diagonal(), floor)
+    latitude, longitude = LocalFrame(heatmap.center).to_geodetic(best.east_m, best.north_m)
+    return Estimate(
+        stamp_ns, float(latitude), float(longitude), best.yaw_enu_rad, P, _status(heatmap, modes, config), modes, heatmap, tile
+    )

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Localizer.locate`: the method of the papers. The node, the replayer, the evaluation and the demo all call it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geodistill_core.errors import ConfigError, MapError, RuntimeBackendError
+from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.localization.estimate import EstimateConfig, estimate
+from geodistill_core.maps import MapSource, open_map
+from geodistill_core.models.base import CrossViewNetwork, MapFeatures
+from geodistill_core.models.checkpoint import load_checkpoint
+from geodistill_core.models.manifest import Manifest
+from geodistill_core.types import Array, Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior
+
+_DEGREE_M = 111_320.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizerConfig:
+    """How far and how finely to search; `prior="flat"` leaves the GNSS out of the posterior (likelihood only)."""
+
+    prior: Literal["gaussian", "flat"] = "gaussian"
+    tile_extent_m: float = 80.0
+    tile_grid_m: float = 8.0
+    cached_tiles: int = 16
+    yaw_step_deg: float = 3.0
+    yaw_window_sigmas: float = 2.3
+    estimate: EstimateConfig = field(default_factory=EstimateConfig)
+
+    def __post_init__(self) -> None:
+        if self.prior not in ("gaussian", "flat"):
+            raise ConfigError(f"prior {self.prior!r} is neither 'gaussian' nor 'flat'")
+        if not 0.5 <= self.yaw_step_deg <= 15:
+            raise ConfigError(f"yaw_step_deg {self.yaw_step_deg} is outside 0.5..15")
+        if not 48 <= self.tile_extent_m <= 200:
+            raise ConfigError(f"tile_extent_m {self.tile_extent_m} is outside 48..200 m")
+
+
+class Localizer:
+    """A network, its calibration and a map."""
+
+    def __init__(self, network: CrossViewNetwork, manifest: Manifest, source: MapSource, config: LocalizerConfig) -> None:
+        self.network = network
+        self.manifest = manifest
+        self.source = source
+        self.config = config
+        self._maps: OrderedDict[GeoPoint, tuple[MapTile, MapFeatures]] = OrderedDict()
+
+    @staticmethod
+    def load(model: str | Path, map: MapSource | str | Path, config: LocalizerConfig | None = None) -> Localizer:
+        """A verified checkpoint (shipped name or folder) over a map (open source or path).
+
+        Raises:
+            CheckpointError, MapError: either cannot be used.
+        """
+        source = map if isinstance(map, MapSource) else open_map(map)
+        return Localizer(*load_checkpoint(model), source, config or LocalizerConfig())
+
+    @torch.inference_mode()
+    def locate(self, image: GroundImage, prior: Prior) -> Estimate:
+        """Where the image was taken, given roughly where and how the vehicle stood.
+
+        Raises:
+            MapError: no imagery around the prior.
+            RuntimeBackendError: the network's output is not finite.
+        """
+        tile, map_features = self._encoded_tile(prior.point)
+        ground = self.network.encode_ground(self.network.prepare_ground(image))
+        yaw = self._yaw_hypotheses(prior)
+        logits = self.network.match(ground, map_features, torch.from_numpy(yaw).float().unsqueeze(0))[0]
+        heatmap = self._posterior(logits, prior, tile, yaw)
+        return estimate(heatmap, tile, image.stamp_ns, self.config.estimate)
+
+    def _snapped(self, point: GeoPoint) -> GeoPoint:
+        """The nearest point of a fixed global grid, so that neighbouring priors share one encoded tile."""
+        step = self.config.tile_grid_m / _DEGREE_M
+        latitude = round(point.latitude / step) * step
+        stretch = step / max(math.cos(math.radians(round(latitude))), 0.01)
+        return GeoPoint(latitude, round(point.longitude / stretch) * stretch)
+
+    def _encoded_tile(self, point: GeoPoint) -> tuple[MapTile, MapFeatures]:
+        center = self._snapped(point)
+        if center in self._maps:
+            self._maps.move_to_end(center)
+            return self._maps[center]
+        tile = self.source.tile(center, self.config.tile_extent_m, self.network.metres_per_pixel)
+        self._maps[center] = tile, self.network.encode_map(*self.network.prepare_map(tile))
+        while len(self._maps) > self.config.cached_tiles:
+            self._maps.popitem(last=False)
+        return self._maps[center]
+
+    def _yaw_hypotheses(self, prior: Prior) -> Array:
+        step = math.radians(self.config.yaw_step_deg)
+        reach = math.ceil(min(prior.sigma_yaw_rad * self.config.yaw_window_sigmas, math.pi) / step)
+        reach = min(reach, math.ceil(math.pi / step) - 1)
+        return prior.yaw_enu_rad + step * np.arange(-reach, reach + 1)
+
+    def _posterior(self, logits: Tensor, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
+        """Softmax of calibrated logits [Y, P, P] plus the log prior, in float64."""
+        calibration = self.manifest.calibration
+        log_p = logits.double().numpy() / (calibration.temperature if calibration else 1.0)
+        if not np.isfinite(log_p).any():
+            raise MapError(
+                f"the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid imagery to match against; extend the map"
+            )
+        if np.isnan(log_p).any() or np.isposinf(log_p).any():
+            raise RuntimeBackendError("the network returned NaN or infinite logits; check the checkpoint and the runtime")
+        heatmap = HeatMap(log_p, tile.center, self.network.metres_per_cell, yaw)
+        if self.config.prior == "gaussian":
+            log_p = log_p + self._log_prior(prior, heatmap)
+        probability = np.exp(log_p - log_p.max())
+        probability /= probability.sum()
+        return HeatMap(probability.astype(np.float32), tile.center, self.network.metres_per_cell, yaw)
+
+    @staticmethod
+    def _log_prior(prior: Prior, grid: HeatMap) -> Array:
+        """Gaussian over position and yaw on the heat map's cells, [Y, P, P]."""
+        east, north = grid.axes_m()
+        at_east, at_north = LocalFrame(grid.center).to_enu(prior.latitude, prior.longitude)
+        distance_sq = (north[:, None] - at_north) ** 2 + (east[None, :] - at_east) ** 2
+        yaw_sq = (grid.yaw_enu_rad - prior.yaw_enu_rad) ** 2
+        return -0.5 * (distance_sq[None] / prior.sigma_m**2 + (yaw_sq / prior.sigma_yaw_rad**2)[:, None, None])
+
+    def fingerprint(self) -> str:
+        """Identifies model and settings in reports."""
+        return hashlib.sha256(f"{self.manifest.sha256}{self.config}".encode()).hexdigest()[:12]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint folder says about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from geodistill_core.errors import CheckpointError
+
+MANIFEST_NAME = "manifest.json"
+WEIGHTS_NAME = "model.safetensors"
+_MAX_MANIFEST_BYTES = 1 << 20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Calibration(_Strict):
+    """One temperature for the heat map, and the held-out samples it was fitted on."""
+
+    temperature: float = Field(gt=0, lt=1000)
+    samples: int = Field(ge=1)
+    fitted_on: str
+    nll_before: float
+    nll_after: float
+
+
+class Probe(_Strict):
+    """A seeded input (see `checkpoint.probe_output`) and the logits it must give."""
+
+    seed: int
+    expected: tuple[float, ...] = Field(min_length=8)
+    tolerance: float = Field(gt=0, le=0.1)
+
+
+class Manifest(_Strict):
+    """The manifest of a checkpoint, schema version 1."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    architecture: str
+    arguments: dict[str, Any] = {}
+    inputs: dict[str, Any]
+    metres_per_pixel: float
+    preprocessing: str
+    training: dict[str, Any]
+    calibration: Calibration | None
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    probe: Probe
+    licence: str = Field(min_length=2)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a checkpoint folder.
+
+    Raises:
+        CheckpointError: it is missing, too large or not valid.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; a checkpoint is a folder with {WEIGHTS_NAME} and {MANIFEST_NAME}")
+    if path.stat().st_size > _MAX_MANIFEST_BYTES:
+        raise CheckpointError(f"{path} has {path.stat().st_size} bytes, more than {_MAX_MANIFEST_BYTES}; it is no manifest")
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise CheckpointError(f"{path} is not a valid manifest: {error}") from error
