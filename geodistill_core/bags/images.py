@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image messages to RGB arrays: validated before anything is allocated or decoded.
+
+The messages are duck-typed (`sensor_msgs/Image`, `sensor_msgs/CompressedImage`): rclpy's and rosbags' classes
+both fit, and `data` may be a numpy array, bytes, a memoryview or an `array.array`.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum
+from typing import Any
+
+import cv2
+import numpy as np
+
+from geodistill_core.errors import DatasetError
+from geodistill_core.types import MAX_IMAGE_SIDE, Array
+
+MIN_IMAGE_SIDE = 16
+MAX_IMAGE_PIXELS = 40_000_000
+BLANK_SPREAD = 6
+MAX_HEADER_BYTES = 262_144
+
+# encoding: channels, OpenCV conversion to RGB (None: already RGB)
+_ENCODINGS: dict[str, tuple[int, int | None]] = {
+    "rgb8": (3, None),
+    "bgr8": (3, cv2.COLOR_BGR2RGB),
+    "rgba8": (4, cv2.COLOR_RGBA2RGB),
+    "bgra8": (4, cv2.COLOR_BGRA2RGB),
+    "mono8": (1, cv2.COLOR_GRAY2RGB),
+    "bayer_rggb8": (1, cv2.COLOR_BayerRGGB2RGB),
+    "bayer_bggr8": (1, cv2.COLOR_BayerBGGR2RGB),
+    "bayer_gbrg8": (1, cv2.COLOR_BayerGBRG2RGB),
+    "bayer_grbg8": (1, cv2.COLOR_BayerGRBG2RGB),
+}
+SUPPORTED_ENCODINGS = tuple(_ENCODINGS)
+
+
+class ImageReason(str, Enum):
+    """Why an image message was refused."""
+
+    ENCODING = "encoding"
+    STEP = "step"
+    SIZE = "size"
+    TRUNCATED = "truncated"
+    DECODE = "decode"
+    BLANK = "blank"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class ImageError(DatasetError):
+    """An image message that cannot be used; `reason` is the counter it belongs to."""
+
+    def __init__(self, reason: ImageReason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def decode_image(msg: Any) -> Array:
+    """`sensor_msgs/Image` to H x W x 3 uint8 RGB (a copy); raises ImageError, also for blank images."""
+    if msg.encoding not in _ENCODINGS:
+        raise ImageError(
+            ImageReason.ENCODING,
+            f"image encoding {msg.encoding!r} is not one of {', '.join(SUPPORTED_ENCODINGS)}; convert",
+        )
+    channels, conversion = _ENCODINGS[msg.encoding]
+    width, height, step = int(msg.width), int(msg.height), int(msg.step)
+    _check_size(width, height)
+    if step < width * channels:
+        raise ImageError(
+            ImageReason.STEP, f"image step {step} is below {width} pixels x {channels} bytes; fix the driver"
+        )
+    data = _bytes_of(msg.data)
+    if data.size != step * height:
+        reason = ImageReason.TRUNCATED if data.size < step * height else ImageReason.STEP
+        raise ImageError(
+            reason, f"image holds {data.size} bytes but step {step} x height {height} says {step * height}"
+        )
+    pixels = data.reshape(height, step)[:, : width * channels]
+    if channels > 1:
+        pixels = pixels.reshape(height, width, channels)
+    rgb = pixels.copy() if conversion is None else cv2.cvtColor(np.ascontiguousarray(pixels), conversion)
+    return _not_blank(np.asarray(rgb))
+
+
+def decode_compressed(msg: Any) -> Array:
+    """`sensor_msgs/CompressedImage` (JPEG or PNG) to H x W x 3 uint8 RGB.
+
+    The size is read from the file's header and checked before decoding, the content decides the format (the
+    `format` field is only asked for the channel order), and EXIF orientation is ignored. Raises ImageError,
+    also for blank images.
+    """
+    data = _bytes_of(msg.data)
+    width, height = encoded_size(data)
+    _check_size(width, height)
+    _check_end(data)
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ImageError(ImageReason.DECODE, f"compressed image cannot be decoded: {error}") from error
+    if bgr is None or bgr.shape != (height, width, 3):
+        got = "nothing" if bgr is None else f"{bgr.shape[1]} x {bgr.shape[0]} pixels"
+        raise ImageError(ImageReason.DECODE, f"image decodes to {got}; its header says {width} x {height}")
+    # image_transport writes "compressed rgb8" when it gave the encoder RGB in place of BGR.
+    swapped = "compressed rgb" in str(msg.format).lower()
+    return _not_blank(np.asarray(bgr if swapped else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)))
+
+
+def is_blank(rgb: Array) -> bool:
+    """Whether an image is constant (lens cap, saturation): 98 % of it lies within a few grey levels."""
+    stride = max(1, min(rgb.shape[:2]) // 128)
+    brightness = rgb[::stride, ::stride].mean(axis=2, dtype=np.float32)
+    low, high = np.percentile(brightness, (1, 99))
+    return bool(high - low <= BLANK_SPREAD)
+
+
+def encoded_size(data: Array) -> tuple[int, int]:
+    """Width and height from a JPEG's or PNG's header, without decoding; raises ImageError."""
+    head = data[:MAX_HEADER_BYTES].tobytes()
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        if len(head) < 33 or head[12:16] != b"IHDR":
+            raise ImageError(ImageReason.TRUNCATED, f"PNG of {data.size} bytes has no complete header")
+        width, height = struct.unpack(">II", head[16:24])
+        return width, height
+    if head.startswith(b"\xff\xd8"):
+        return _jpeg_size(head)
+    raise ImageError(
+        ImageReason.DECODE,
+        f"compressed image of {data.size} bytes is neither JPEG nor PNG (starts with {head[:8]!r})",
+    )
+
+
+def _jpeg_size(head: bytes) -> tuple[int, int]:
+    """Walk the marker segments up to the frame header (SOF0..SOF15 without DHT, JPG and DAC)."""
+    at = 2
+    while at + 9 <= len(head):
+        if head[at] != 0xFF:
+            break
+        marker = head[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", head[at + 5 : at + 9])
+            return width, height
+        at += 2 + int(struct.unpack(">H", head[at + 2 : at + 4])[0])
+    raise ImageError(ImageReason.TRUNCATED, f"JPEG has no frame header in its first {len(head)} bytes")
+
+
+def _check_end(data: Array) -> None:
+    """A whole JPEG ends with EOI (zero padding behind it is tolerated), a whole PNG with IEND."""
+    png = data[0] == 0x89
+    end = b"IEND\xaeB`\x82" if png else b"\xff\xd9"
+    tail = data[-4096:].tobytes()
+    if not (tail if png else tail.rstrip(b"\0")).endswith(end):
+        raise ImageError(
+            ImageReason.TRUNCATED,
+            f"{'PNG' if png else 'JPEG'} of {data.size} bytes lacks its end marker; it was cut off",
+        )
+
+
+def _check_size(width: int, height: int) -> None:
+    sides_ok = min(width, height) >= MIN_IMAGE_SIDE and max(width, height) <= MAX_IMAGE_SIDE
+    if not sides_ok or width * height > MAX_IMAGE_PIXELS:
+        raise ImageError(
+            ImageReason.SIZE,
+            f"image is {width} x {height} pixels; sides must lie in {MIN_IMAGE_SIDE}..{MAX_IMAGE_SIDE}, "
+            f"the area within {MAX_IMAGE_PIXELS // 1_000_000} Mpx. Resize it upstream.",
+        )
+
+
+def _bytes_of(data: Any) -> Array:
+    """Any byte buffer as a flat uint8 view."""
+    if isinstance(data, np.ndarray):
+        return np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    return np.frombuffer(memoryview(data).cast("B"), dtype=np.uint8)
+
+
+def _not_blank(rgb: Array) -> Array:
+    if is_blank(rgb):
+        raise ImageError(
+            ImageReason.BLANK,
+            f"image is constant (brightness {rgb.mean():.0f} of 255); check lens cap and exposure",
+        )
+    return rgb
