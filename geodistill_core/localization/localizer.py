@@ -118,13 +118,13 @@ class Localizer:
             raise RuntimeBackendError("the network returned NaN or infinite logits; check the checkpoint and the runtime")
         heatmap = HeatMap(log_p, tile.center, self.network.metres_per_cell, yaw)
         if self.config.prior == "gaussian":
-            log_p = log_p + self._log_prior(prior, heatmap)
+            log_p = log_p + self.log_prior(prior, heatmap)
         probability = np.exp(log_p - log_p.max())
         probability /= probability.sum()
         return HeatMap(probability.astype(np.float32), tile.center, self.network.metres_per_cell, yaw)
 
     @staticmethod
-    def _log_prior(prior: Prior, grid: HeatMap) -> Array:
+    def log_prior(prior: Prior, grid: HeatMap) -> Array:
         """Gaussian over position and yaw on the heat map's cells, [Y, P, P]."""
         east, north = grid.axes_m()
         at_east, at_north = LocalFrame(grid.center).to_enu(prior.latitude, prior.longitude)

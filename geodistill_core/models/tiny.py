@@ -28,7 +28,7 @@ class Tiny(CrossViewNetwork):
     metres_per_cell = 0.5
     cells = 65
 
-    def __init__(self, channels: int = 16, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
+    def __init__(self, channels: int = 8, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
         self.template_extent_m = self.cells * self.metres_per_cell
         self.strip = StripGeometry()

@@ -9,19 +9,18 @@ from torch.nn import functional as F
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with group normalisation around an identity."""
+    """Group normalisation and two 3x3 convolutions around an identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(8, channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(8, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.GroupNorm(8, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] to the same shape."""
-        residual = self.conv1(F.relu(self.norm1(x)))
-        return x + self.conv2(F.relu(self.norm2(residual)))
+        residual = self.conv1(F.relu(self.norm(x)))
+        return x + self.conv2(F.relu(residual))
 
 
 class UNet(nn.Module):
@@ -29,8 +28,8 @@ class UNet(nn.Module):
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], out_channels: int) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(in_channels, widths[0], 5, stride=2, padding=2)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:]))
+        self.stem = nn.Conv2d(in_channels, widths[0], 6, stride=2, padding=2)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, widths[1:]))
         self.encode = nn.ModuleList(ResidualBlock(width) for width in widths)
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
         self.decode = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])

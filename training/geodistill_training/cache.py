@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rendered training cities on disk: one folder of memory-mapped arrays a city, written once.
+
+A *pair* is a ground strip with its heading prior and the tile around its position prior; where in the tile it was taken is not stored. A *flat* is
+two overhead pictures of one place under different light, for the pretext.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import multiprocessing
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from geodistill_core.datasets.synthcity import LEVELS, TRAIN_STYLES, WORLD_VERSION, Level, sample_pair
+from geodistill_core.geometry.ground_plane import camera_in_level
+from geodistill_core.models.strip import StripGeometry, ground_strip
+from geodistill_core.types import Array
+from geodistill_training.recipe import DataRecipe
+
+TILE_METRES_PER_PIXEL = 0.25
+FLAT_METRES_PER_PIXEL = 0.15
+_HEADING_SIGMA_DEG = 2.0
+
+
+def training_levels(data: DataRecipe) -> tuple[Level, Level]:
+    """Clear and adverse conditions, with the position uniform in the search range and a fair compass."""
+    common = {
+        "position_m": data.position_range_m,
+        "uniform_position": True,
+        "clip_m": data.position_range_m * math.sqrt(2),
+        "sigma_yaw_deg": _HEADING_SIGMA_DEG,
+        "uniform_yaw_deg": 0.0,
+        "canyon_probability": 0.0,
+    }
+    return replace(LEVELS["standard"], name="clear", **common), replace(LEVELS["hard"], name="adverse", **common)
+
+
+@dataclass(frozen=True, slots=True)
+class CityJob:
+    """One city to render."""
+
+    style: str
+    seed: int
+    path: Path
+
+
+def city_jobs(data: DataRecipe, folder: Path) -> list[CityJob]:
+    """Every city of a data recipe, styles interleaved."""
+    seeds = range(data.first_seed, data.first_seed + data.cities_per_style)
+    return [CityJob(style, seed, folder / f"{style}-{seed:05d}") for seed in seeds for style in TRAIN_STYLES]
+
+
+def _render_city(job: CityJob, data: DataRecipe) -> None:
+    geometry = StripGeometry()
+    clear, adverse = training_levels(data)
+    rows: dict[str, list[Array]] = {"strip": [], "visible": [], "mount": [], "yaw": [], "tile": [], "flat": [], "flat_source": []}
+    for index in range(data.pairs_per_city):
+        level = adverse if index % 4 == 3 else clear
+        pair = sample_pair(
+            job.style, job.seed, index, level, tile_extent_m=data.tile_extent_m, metres_per_pixel=TILE_METRES_PER_PIXEL
+        )
+        strip, visible = ground_strip(pair.ground, geometry)
+        rows["strip"].append(strip)
+        rows["visible"].append((visible * 255).astype(np.uint8))
+        rows["mount"].append(camera_in_level(pair.ground)[1].astype(np.float32))
+        rows["yaw"].append(np.float32(pair.prior.yaw_enu_rad))
+        rows["tile"].append(pair.tile.rgb)
+    for index in range(data.flats_per_city):
+        picture, source = sample_flat(job.style, job.seed, index, data.tile_extent_m)
+        rows["flat"].append(picture)
+        rows["flat_source"].append(source)
+    temporary = job.path.with_name(f".{job.path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for key, values in rows.items():
+        np.save(temporary / f"{key}.npy", np.stack(values))
+    os.replace(temporary, job.path)
+
+
+def _render_star(arguments: tuple[CityJob, DataRecipe]) -> None:
+    _render_city(*arguments)
+
+
+def render_cache(data: DataRecipe, root: Path, workers: int) -> list[Path]:
+    """Render what is missing (resumable) and return the cities' folders in order."""
+    digest = hashlib.sha256(data.model_dump_json().encode()).hexdigest()[:12]
+    folder = root / f"synthcity-v{WORLD_VERSION}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = city_jobs(data, folder)
+    missing = [(job, data) for job in jobs if not job.path.is_dir()]
+    if missing:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool, Progress() as progress:
+            task = progress.add_task("rendering cities", total=len(jobs), completed=len(jobs) - len(missing))
+            for _ in pool.imap_unordered(_render_star, missing):
+                progress.advance(task)
+    return [job.path for job in jobs]
+
+
+def open_city(folder: Path) -> dict[str, Array]:
+    """A city's arrays, memory-mapped."""
+    return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
