@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from geodistill_core.errors import ConfigError
-from geodistill_core.types import GeoPoint
+from geodistill_core.types import Array, GeoPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,16 @@ class GeoBounds:
             raise ConfigError(f"latitudes {self.south}..{self.north} must ascend within -90..90 degrees")
         if not (-180.0 <= self.west <= 180.0 and -180.0 <= self.east <= 180.0):
             raise ConfigError(f"longitudes {self.west}, {self.east} must lie within -180..180 degrees")
+
+    @classmethod
+    def enclosing(cls, latitude: Array, longitude: Array) -> GeoBounds:
+        """The rectangle around points (degrees, longitudes in any turn) that span less than 180 degrees."""
+        first = float(np.ravel(longitude)[0])
+        eastward = (np.asarray(longitude) - first + 180.0) % 360.0 - 180.0
+        west, east = GeoPoint(0.0, first + eastward.min()), GeoPoint(0.0, first + eastward.max())
+        return cls(
+            float(west.longitude), float(np.min(latitude)), float(east.longitude), float(np.max(latitude))
+        )
 
     @property
     def width(self) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our tile arithmetic against 25 479 lines of hand-corrected real labels (VIGOR, Chicago), four tiles a line."""
+"""Our tile arithmetic against 25 479 lines of hand-corrected labels (VIGOR, Chicago), four tiles a line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not LABELS.is_dir(), reason="real data absent: v
 
 
 def _labels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Panorama [N, 1, 2] and tiles [N, 4, 2] (latitude, longitude), camera offsets [N, 4, 2] px east, south."""
+    """Panorama [N, 1, 2], tiles [N, 4, 2] (latitude, longitude), camera offset [N, 4, 2] (east, south)."""
     lines = [line.split() for path in sorted(LABELS.glob("same_area_*.txt")) for line in path.open()]
     panorama = np.array([line[0].split(",")[1:3] for line in lines], float)
     names = [line[1::3] for line in lines]

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PNG, JPEG and WebP tiles to pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from geodistill_core.errors import MapError
+from geodistill_core.types import Array
+
+
+def decode_tile(data: bytes, name: str) -> tuple[Array, Array | None]:
+    """rgb [H, W, 3] uint8 and its mask (None: all valid). MapError for what is no such image."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error:
+        image = None
+    if image is None or image.dtype != np.uint8:
+        raise MapError(
+            f"{name} ({len(data)} bytes) is not an 8-bit PNG, JPEG or WebP image; fetch the tile again"
+        )
+    if image.ndim == 2:
+        return np.repeat(image[..., None], 3, axis=2), None
+    rgb = np.ascontiguousarray(image[..., 2::-1])
+    if image.shape[2] == 3 or (image[..., 3] >= 128).all():
+        return rgb, None
+    valid = np.asarray(image[..., 3] >= 128)
+    rgb[~valid] = 0
+    return rgb, valid

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GeoTIFF and VRT mosaics in any coordinate system."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import rasterio
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from geodistill_core.errors import MapError
+from geodistill_core.geometry.bounds import GeoBounds
+from geodistill_core.maps.grid import PixelGrid, Pixels, Window
+from geodistill_core.maps.gridded import GriddedSource
+from geodistill_core.maps.source import MapInfo
+from geodistill_core.maps.target import Target
+from geodistill_core.types import Array
+
+_OPAQUE = 128
+_CYLINDRICAL = ("Mercator", "Equidistant Cylindrical", "Popular Visualisation")
+
+
+def _band_indexes(dataset: rasterio.DatasetReader, path: Path) -> list[int]:
+    """Bands of red, green and blue, or the grey band thrice."""
+    roles = list(dataset.colorinterp)
+    if any(dtype != "uint8" for dtype in dataset.dtypes):
+        raise MapError(f"{path} holds {dataset.dtypes[0]} values; convert it: gdal_translate -ot Byte -scale")
+    if ColorInterp.palette in roles:
+        raise MapError(f"{path} is a palette image; expand it: gdal_translate -expand rgb")
+    colors = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+    if all(color in roles for color in colors):
+        return [roles.index(color) + 1 for color in colors]
+    return [1, 2, 3] if dataset.count >= 3 else [1, 1, 1]
+
+
+def _turn(crs: pyproj.CRS) -> float | None:
+    """Width of the world in the units of x, for systems whose x jumps where the longitude wraps."""
+    if crs.is_geographic:
+        return 360.0
+    method = crs.coordinate_operation.method_name if crs.coordinate_operation else ""
+    if "Transverse" in method or "Oblique" in method or not any(name in method for name in _CYLINDRICAL):
+        return None
+    to_crs = pyproj.Transformer.from_crs(4326, crs, always_xy=True)
+    middle = to_crs.transform(0.0, 0.0, direction="INVERSE")[0]
+    return float(to_crs.transform(middle + 1.0, 0.0)[0] - to_crs.transform(middle, 0.0)[0]) * 360.0
+
+
+class GeoTiffSource(GriddedSource, PixelGrid):
+    """An 8-bit RGB or grey raster; nodata, alpha and mask bands say where imagery is missing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        try:
+            with warnings.catch_warnings():
+                # A missing geo-reference is an error below, not a warning on somebody's terminal.
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                self._dataset = rasterio.open(path)
+        except RasterioError as error:
+            raise MapError(f"{path} is not a raster that GDAL can read: {error}") from error
+        try:
+            self._indexes = _band_indexes(self._dataset, path)
+            if self._dataset.crs is None or self._dataset.transform.is_identity:
+                raise MapError(
+                    f"{path} has no geo-reference; add one: gdal_translate -a_srs EPSG:... -a_ullr ..."
+                )
+            self._crs = pyproj.CRS.from_wkt(self._dataset.crs.to_wkt())
+            self._to_crs = pyproj.Transformer.from_crs(4326, self._crs, always_xy=True)
+        except BaseException:
+            self._dataset.close()
+            raise
+        self._turn = _turn(self._crs)
+        self._size = (self._dataset.width, self._dataset.height)
+        self.attribution = self._dataset.tags().get("TIFFTAG_COPYRIGHT", "").strip()
+
+    def to_pixel(self, latitude: Array, longitude: Array) -> tuple[Array, Array]:
+        """See `PixelGrid.to_pixel`."""
+        x, y = (np.asarray(part) for part in self._to_crs.transform(longitude, latitude))
+        if self._turn is not None:
+            middle = x.flat[x.size // 2]
+            x = x - self._turn * np.round((x - middle) / self._turn)
+            raster_middle = (self._dataset.transform * (self._size[0] / 2, self._size[1] / 2))[0]
+            x = x - self._turn * np.round((middle - raster_middle) / self._turn)
+        column, row = ~self._dataset.transform * (x, y)
+        return np.where(np.isfinite(x), column, np.nan), np.where(np.isfinite(y), row, np.nan)
+
+    def read(self, window: Window) -> Pixels:
+        """See `PixelGrid.read`."""
+        return self.read_means(window, 1)
+
+    def read_means(self, window: Window, factor: int) -> Pixels:
+        """See `PixelGrid.read_means`; GDAL averages, from overviews where the file has them."""
+        width, height = window.width // factor, window.height // factor
+        rgb, valid = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.bool_)
+        # Whole cells of factor x factor pixels that lie inside the raster.
+        left, top = max(0, -(window.column // factor)), max(0, -(window.row // factor))
+        right = min(width, (self._size[0] - window.column) // factor)
+        bottom = min(height, (self._size[1] - window.row) // factor)
+        if left >= right or top >= bottom:
+            return rgb, valid
+        part = RasterWindow(
+            window.column + left * factor,
+            window.row + top * factor,
+            (right - left) * factor,
+            (bottom - top) * factor,
+        )
+        shape = (bottom - top, right - left)
+        try:
+            with self._lock:
+                bands = self._dataset.read(
+                    self._indexes, window=part, out_shape=(3, *shape), resampling=Resampling.average
+                )
+                mask = self._dataset.dataset_mask(window=part, out_shape=shape, resampling=Resampling.average)
+        except (RasterioError, ValueError) as error:
+            raise MapError(f"{self._path} cannot be read at {part}: {error}. Copy the file again") from error
+        inside = np.s_[top:bottom, left:right]
+        valid[inside] = mask >= _OPAQUE
+        rgb[inside] = np.where(valid[inside][..., None], np.moveaxis(bands, 0, 2), 0)
+        return rgb, valid
+
+    def grids(self, target: Target) -> tuple[PixelGrid]:
+        """The raster itself."""
+        return (self,)
+
+    def bounds(self) -> GeoBounds:
+        """The rectangle around the raster's edges."""
+        column, row = np.meshgrid(np.linspace(0, self._size[0], 9), np.linspace(0, self._size[1], 9))
+        x, y = self._dataset.transform * (column, row)
+        longitude, latitude = self._to_crs.transform(x, y, direction="INVERSE")
+        if self._turn is not None and np.ptp(x) >= self._turn / 2:
+            return GeoBounds(-180.0, float(np.min(latitude)), 180.0, float(np.max(latitude)))
+        return GeoBounds.enclosing(latitude, longitude)
+
+    def info(self) -> MapInfo:
+        """What the map holds; the resolution is measured at its middle."""
+        column = np.array([0.0, 1.0]) + self._size[0] / 2
+        x, y = self._dataset.transform * (column, np.full(2, self._size[1] / 2))
+        longitude, latitude = self._to_crs.transform(x, y, direction="INVERSE")
+        resolution = pyproj.Geod(ellps="WGS84").inv(longitude[0], latitude[0], longitude[1], latitude[1])[2]
+        return MapInfo("geotiff", str(self._path), self.bounds(), (), float(resolution), self.attribution)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        with self._lock:
+            self._dataset.close()

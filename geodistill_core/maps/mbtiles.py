@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MBTiles 1.3: Web Mercator tiles in an SQLite file, rows counted from the south."""
+
+from __future__ import annotations
+
+import html
+import re
+import sqlite3
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geodistill_core.errors import ConfigError, MapError
+from geodistill_core.geometry import mercator
+from geodistill_core.geometry.bounds import GeoBounds
+from geodistill_core.maps.decode import decode_tile
+from geodistill_core.maps.grid import PixelGrid, Pixels, Window
+from geodistill_core.maps.gridded import GriddedSource
+from geodistill_core.maps.source import MapInfo
+from geodistill_core.maps.target import Target
+from geodistill_core.types import Array
+
+_CACHED_TILES = 256
+# A zoom level is good enough up to this much coarser than the resolution asked for.
+_ZOOM_SLACK = 1.1
+
+
+class _ZoomLevel(PixelGrid):
+    """The world at one zoom level."""
+
+    def __init__(self, source: MBTilesSource, zoom: int) -> None:
+        self._source, self._zoom = source, zoom
+
+    def to_pixel(self, latitude: Array, longitude: Array) -> tuple[Array, Array]:
+        """See `PixelGrid.to_pixel`."""
+        if np.abs(latitude).max() > mercator.MAX_LATITUDE:
+            return np.full_like(latitude, np.nan), np.full_like(latitude, np.nan)
+        return mercator.to_pixel(latitude, longitude, self._zoom, self._source.tile_size)
+
+    def read(self, window: Window) -> Pixels:
+        """See `PixelGrid.read`."""
+        size = self._source.tile_size
+        rgb = np.zeros((window.height, window.width, 3), np.uint8)
+        valid = np.zeros((window.height, window.width), np.bool_)
+        for row in range(window.row // size, -(-(window.row + window.height) // size)):
+            for column in range(window.column // size, -(-(window.column + window.width) // size)):
+                tile = self._source.slippy_tile(column % (1 << self._zoom), row, self._zoom)
+                if tile is None:
+                    continue
+                y, x = row * size - window.row, column * size - window.column
+                inside = np.s_[max(y, 0) : y + size, max(x, 0) : x + size]
+                cut = np.s_[max(-y, 0) : window.height - y, max(-x, 0) : window.width - x]
+                rgb[inside] = tile[0][cut]
+                valid[inside] = True if tile[1] is None else tile[1][cut]
+        return rgb, valid
+
+
+class MBTilesSource(GriddedSource):
+    """Raster MBTiles with 256- or 512-pixel tiles.
+
+    A tile comes from the coarsest zoom level that is as fine as the resolution asked for, else from the
+    finest; what that level does not hold is not valid.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self.slippy_tile = lru_cache(maxsize=_CACHED_TILES)(self._read_tile)
+        try:
+            self._database = sqlite3.connect(
+                f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise MapError(f"{path} cannot be opened: {error}") from error
+        try:
+            self._metadata = {
+                str(key): str(value) for key, value in self._query("SELECT name, value FROM metadata")
+            }
+            self._zooms = self._find_zooms()
+            self.tile_size = self._find_tile_size()
+            self._bounds = self._find_bounds()
+        except BaseException:
+            self._database.close()
+            raise
+        # Web maps wrap attributions in links; here they are drawn and printed as plain text.
+        self.attribution = html.unescape(
+            re.sub(r"<[^>]*>", "", self._metadata.get("attribution", ""))
+        ).strip()
+
+    def _query(self, statement: str, *arguments: int) -> list[tuple[Any, ...]]:
+        try:
+            with self._lock:
+                return self._database.execute(statement, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise MapError(
+                f"{self._path} cannot be read as MBTiles: {error}. Copy the file again, or convert it"
+            ) from error
+
+    def _find_zooms(self) -> tuple[int, ...]:
+        form = self._metadata.get("format", "")
+        if form == "pbf":
+            raise MapError(
+                f"{self._path} holds vector tiles (format pbf); imagery is needed: png, jpg or webp"
+            )
+        exists = "SELECT 1 FROM tiles WHERE zoom_level = ? LIMIT 1"
+        zooms = tuple(zoom for zoom in range(mercator.MAX_ZOOM + 1) if self._query(exists, zoom))
+        if not zooms:
+            raise MapError(f"{self._path} holds no tiles at zoom 0..{mercator.MAX_ZOOM}")
+        return zooms
+
+    def _find_tile_size(self) -> int:
+        ((data,),) = self._query("SELECT tile_data FROM tiles WHERE zoom_level = ? LIMIT 1", self._zooms[-1])
+        shape = decode_tile(data, f"a tile of {self._path}")[0].shape
+        if shape not in ((256, 256, 3), (512, 512, 3)):
+            raise MapError(
+                f"{self._path} has tiles of {shape[1]} x {shape[0]} pixels; 256 and 512 square are readable"
+            )
+        return shape[0]
+
+    def _find_bounds(self) -> GeoBounds:
+        try:
+            west, south, east, north = (float(part) for part in self._metadata["bounds"].split(","))
+            return GeoBounds(west, south, east, north)
+        except (KeyError, ValueError, ConfigError):
+            # The metadata may omit bounds: the tiles themselves say where they are.
+            zoom = self._zooms[-1]
+            ((left, right, bottom, top),) = self._query(
+                "SELECT min(tile_column), max(tile_column), min(tile_row), max(tile_row) FROM tiles "
+                "WHERE zoom_level = ?",
+                zoom,
+            )
+            last = (1 << zoom) - 1
+            north_west, south_east = (
+                mercator.tile_bounds(left, last - top, zoom),
+                mercator.tile_bounds(right, last - bottom, zoom),
+            )
+            return GeoBounds(north_west.west, south_east.south, south_east.east, north_west.north)
+
+    def _read_tile(self, column: int, row: int, zoom: int) -> tuple[Array, Array | None] | None:
+        """Decoded slippy tile (row 0 in the north), None where the map has none."""
+        found = self._query(
+            "SELECT tile_data FROM tiles WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?",
+            zoom,
+            column,
+            (1 << zoom) - 1 - row,
+        )
+        if not found:
+            return None
+        rgb, valid = decode_tile(found[0][0], f"tile {zoom}/{column}/{row} of {self._path}")
+        if rgb.shape[:2] != (self.tile_size, self.tile_size):
+            raise MapError(
+                f"tile {zoom}/{column}/{row} of {self._path} is {rgb.shape[1]} x {rgb.shape[0]} pixels, "
+                f"others {self.tile_size}; rebuild the file with one tile size"
+            )
+        return rgb, valid
+
+    def grids(self, target: Target) -> tuple[PixelGrid, ...]:
+        """The zoom level that suits the target's resolution."""
+        latitude = min(max(target.center.latitude, -mercator.MAX_LATITUDE), mercator.MAX_LATITUDE)
+        for zoom in self._zooms:
+            if (
+                mercator.metres_per_pixel(latitude, zoom, self.tile_size)
+                <= _ZOOM_SLACK * target.metres_per_pixel
+            ):
+                return (_ZoomLevel(self, zoom),)
+        return (_ZoomLevel(self, self._zooms[-1]),)
+
+    def bounds(self) -> GeoBounds:
+        """As the metadata say, or around all tiles."""
+        return self._bounds
+
+    def info(self) -> MapInfo:
+        """What the map holds."""
+        resolution = mercator.metres_per_pixel(self._bounds.center.latitude, self._zooms[-1], self.tile_size)
+        return MapInfo("mbtiles", str(self._path), self._bounds, self._zooms, resolution, self.attribution)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        with self._lock:
+            self._database.close()

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imagery to an MBTiles file of one zoom level."""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+
+from geodistill_core.errors import ConfigError, MapError
+from geodistill_core.geometry import mercator
+from geodistill_core.geometry.bounds import GeoBounds
+from geodistill_core.maps.grid import Pixels
+from geodistill_core.maps.gridded import GriddedSource
+from geodistill_core.maps.raster import RasterSource
+from geodistill_core.maps.target import SlippyTarget
+from geodistill_core.types import Array, GeoPoint, MapTile
+
+MAX_TILES = 1_000_000
+_QUALITY = {"png": [], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], "webp": [cv2.IMWRITE_WEBP_QUALITY, 90]}
+
+
+class TileGiver(Protocol):
+    """Anything that answers as `MapSource.tile` does."""
+
+    def tile(self, center: GeoPoint, extent_m: float, metres_per_pixel: float) -> MapTile:
+        """See `MapSource.tile`."""
+
+
+def _slippy_tiles(bounds: GeoBounds, zoom: int) -> tuple[range, range]:
+    """Columns (unwrapped) and rows of the tiles that touch the bounds."""
+    left, top = mercator.to_pixel(bounds.north, bounds.west, zoom, 1)
+    right, bottom = mercator.to_pixel(bounds.south, bounds.west + bounds.width, zoom, 1)
+    columns = range(math.floor(left), max(math.ceil(right), math.floor(left) + 1))
+    rows = range(math.floor(top), max(math.ceil(bottom), math.floor(top) + 1))
+    if len(columns) * len(rows) > MAX_TILES:
+        raise ConfigError(
+            f"{len(columns)} x {len(rows)} tiles at zoom {zoom} exceed {MAX_TILES}; shrink the bounds"
+        )
+    return columns, rows
+
+
+def _pixels(source: TileGiver, target: SlippyTarget) -> Pixels:
+    if isinstance(source, GriddedSource):
+        return source.sample(target)
+    # A margin of 2 % and 2 pixels: the Mercator square leans against the tangent plane's.
+    extent_m = (target.side * 1.02 + 4) * target.metres_per_pixel
+    try:
+        tile = source.tile(target.center, extent_m, target.metres_per_pixel)
+    except MapError:
+        return np.zeros((target.side, target.side, 3), np.uint8), np.zeros(
+            (target.side, target.side), np.bool_
+        )
+    return RasterSource(tile.rgb, tile.center, tile.metres_per_pixel, valid=tile.valid).sample(target)
+
+
+def _encode(rgb: Array, valid: Array, image_format: str) -> bytes:
+    if valid.all():
+        return bytes(cv2.imencode(f".{image_format}", rgb[..., ::-1], _QUALITY[image_format])[1])
+    # Only PNG keeps the mask exactly; readers tell a tile's format by its first bytes.
+    rgba = np.dstack([rgb[..., ::-1], np.where(valid, 255, 0).astype(np.uint8)])
+    return bytes(cv2.imencode(".png", rgba)[1])
+
+
+def _rows(
+    source: TileGiver, bounds: GeoBounds, zoom: int, image_format: str
+) -> Iterator[tuple[int, int, int, bytes]]:
+    columns, rows = _slippy_tiles(bounds, zoom)
+    for column in columns:
+        for row in rows:
+            wrapped = column % (1 << zoom)
+            rgb, valid = _pixels(source, SlippyTarget(wrapped, row, zoom))
+            if valid.any():
+                yield zoom, wrapped, (1 << zoom) - 1 - row, _encode(rgb, valid, image_format)
+
+
+def write_mbtiles(
+    path: str | Path,
+    source: TileGiver,
+    bounds: GeoBounds,
+    zoom: int,
+    *,
+    attribution: str = "",
+    image_format: Literal["png", "jpg", "webp"] = "png",
+) -> int:
+    """Write the tiles that touch `bounds`, replacing `path`; returns how many hold imagery.
+
+    A tile that the source covers in part is stored as PNG with transparency whatever the format. The
+    file appears when complete. MapError when the source covers none of the bounds.
+    """
+    if image_format not in _QUALITY:
+        raise ConfigError(f"image format {image_format!r} is not one of {', '.join(_QUALITY)}")
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    metadata = {
+        "name": path.stem,
+        "type": "baselayer",
+        "version": "1",
+        "format": image_format,
+        "bounds": f"{bounds.west!r},{bounds.south!r},{bounds.east!r},{bounds.north!r}",
+        "minzoom": str(zoom),
+        "maxzoom": str(zoom),
+        "attribution": attribution,
+    }
+    try:
+        database = sqlite3.connect(partial)
+        try:
+            database.execute("CREATE TABLE metadata (name TEXT, value TEXT)")
+            database.execute(
+                "CREATE TABLE tiles "
+                "(zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_data BLOB)"
+            )
+            database.execute("CREATE UNIQUE INDEX tile_index ON tiles (zoom_level, tile_column, tile_row)")
+            database.executemany("INSERT INTO metadata VALUES (?, ?)", metadata.items())
+            tiles = _rows(source, bounds, zoom, image_format)
+            written = database.executemany("INSERT INTO tiles VALUES (?, ?, ?, ?)", tiles).rowcount
+            database.commit()
+        finally:
+            database.close()
+        if written < 1:
+            raise MapError(f"the source has no imagery within {bounds}; nothing to write to {path}")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return written
