@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gather the facts that diagnostics judge and publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from geodistill_ros.counters import Counters
+from geodistill_ros.diagnostics import Health
+from geodistill_ros.parameters import NodeParameters
+from geodistill_ros.session import Session
+
+
+def pending(counts: Mapping[str, int]) -> int:
+    """Images received that are neither answered nor dropped yet."""
+    dropped = sum(count for name, count in counts.items() if name.startswith("dropped."))
+    return counts.get("images.received", 0) - counts.get("images.answered", 0) - dropped
+
+
+def health_of(
+    state: str, refusal: str, session: Session | None, settings: NodeParameters, counters: Counters
+) -> Health:
+    """The node's condition now, every counter among its values."""
+    counts = counters.snapshot()
+    values = {"state": state, "images.pending": str(pending(counts))}
+    values |= {name: str(count) for name, count in counts.items()}
+    if session is None:
+        return Health(state=state, refusal=refusal, values=values)
+    now = time.monotonic()
+    ages = {name: now - arrived for name, arrived in list(session.arrivals_s.items())}
+    progress = session.pipeline.progress
+    values |= session.engine.facts
+    values |= {name: str(count) for name, count in session.sensors.refused().items()}
+    values |= {f"age_s.{name}": f"{age:.3f}" for name, age in ages.items()}
+    values["calibration"] = "stated" if session.engine.calibrated else "none"
+    if session.sensors.sigma_source:
+        values["gnss.sigma_source"] = session.sensors.sigma_source
+    if session.datum is not None:
+        values["datum"] = f"{session.datum.origin.latitude:.8f} {session.datum.origin.longitude:.8f}"
+    for percent, name in ((50, "median"), (90, "p90")):
+        latency_ms = progress.latency_ms.percentile(percent)
+        if latency_ms is not None:
+            values[f"latency_ms.{name}"] = f"{latency_ms:.1f}"
+    return Health(
+        state=state,
+        refusal=refusal,
+        active_for_s=0.0 if session.active_since_s is None else now - session.active_since_s,
+        image_age_s=ages.get("image"),
+        fix_age_s=ages.get("fix"),
+        answer_age_s=ages.get("answer"),
+        inference_running_s=progress.running_s(),
+        inference_limit_s=settings.inference_timeout_s,
+        failures_in_a_row=progress.failures_in_a_row,
+        calibrated=session.engine.calibrated,
+        newest_drop=progress.newest_drop,
+        values=values,
+    )

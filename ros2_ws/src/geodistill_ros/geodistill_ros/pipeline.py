@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One image from mailbox to published pose. Whatever goes wrong drops this image under a named counter."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from geodistill_core.bags.images import ImageError
+from geodistill_core.errors import ConfigError, DatasetError, MapError, RuntimeBackendError
+from geodistill_core.localization.sensor_buffer import FramePrior, SensorGap
+from geodistill_core.types import Estimate, GroundImage, Prior
+from geodistill_ros.camera import CameraState
+from geodistill_ros.conversions import ReadingError, rgb_of
+from geodistill_ros.counters import Counters, Durations
+from geodistill_ros.engine import Locating
+from geodistill_ros.guards import ThrottledLog
+from geodistill_ros.messages import CovarianceError
+from geodistill_ros.mount import Mount, MountUnavailableError
+from geodistill_ros.sensors import SensorInputs
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An image message that passed the stamp gate, and when it arrived (monotonic seconds)."""
+
+    message: Any
+    stamp_ns: int
+    arrived_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An estimate and the prior it started from."""
+
+    estimate: Estimate
+    prior: Prior
+
+
+class Progress:
+    """What the worker is doing, for the watchdog and the diagnostics."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started_s: float | None = None
+        self.failures_in_a_row = 0
+        self.newest_drop = ""
+        self.latency_ms = Durations()
+
+    def start(self) -> None:
+        """An image is being worked on."""
+        with self._lock:
+            self._started_s = time.monotonic()
+
+    def stop(self) -> None:
+        """The image is done."""
+        with self._lock:
+            self._started_s = None
+
+    def running_s(self) -> float:
+        """How long the present image has been worked on; 0 while idle."""
+        with self._lock:
+            return 0.0 if self._started_s is None else time.monotonic() - self._started_s
+
+
+class Pipeline:
+    """Decode, form the prior, locate, hand over to `publish`; runs in the worker thread."""
+
+    def __init__(
+        self,
+        *,
+        localizer: Locating,
+        sensors: SensorInputs,
+        camera: CameraState,
+        mount: Mount,
+        publish: Callable[[Answer], bool],
+        counters: Counters,
+        log: ThrottledLog,
+    ) -> None:
+        self._localizer = localizer
+        self._sensors = sensors
+        self._camera = camera
+        self._mount = mount
+        self._publish = publish
+        self._counters = counters
+        self._log = log
+        self.progress = Progress()
+
+    def run(self, job: Job) -> None:
+        """Answer one image or count why not; never raises."""
+        self.progress.start()
+        try:
+            self._answer(job)
+        except Exception as error:
+            reason = drop_reason(error)
+            if reason in ("inference", "nonfinite"):
+                self.progress.failures_in_a_row += 1
+            self.progress.newest_drop = f"{reason}: {error}"
+            self._counters.add(f"dropped.{reason}")
+            self._log.warning(f"dropped.{reason}", f"{type(error).__name__}: {error}")
+        finally:
+            self.progress.stop()
+
+    def _answer(self, job: Job) -> None:
+        prior = self._sensors.prior_at(job.stamp_ns)
+        image = self._ground_image(job, prior)
+        estimate = self._localizer.locate(image, prior.prior)
+        if not self._publish(Answer(estimate, prior.prior)):
+            self._counters.add("dropped.deactivated")
+            return
+        self.progress.failures_in_a_row = 0
+        self.progress.latency_ms.add((time.monotonic() - job.arrived_s) * 1e3)
+        self._counters.add("images.answered")
+        self._counters.add(f"status.{estimate.status.value}")
+
+    def _ground_image(self, job: Job, prior: FramePrior) -> GroundImage:
+        camera = self._camera.model()
+        T_base_camera = self._mount.lookup(job.message.header.frame_id)
+        rgb = rgb_of(job.message)
+        try:
+            return GroundImage(rgb, job.stamp_ns, T_base_camera, camera, prior.roll_rad, prior.pitch_rad)
+        except DatasetError as error:
+            raise ReadingError("camera_size", str(error)) from error
+        except ConfigError as error:
+            raise ReadingError("mount", str(error)) from error
+
+
+def drop_reason(error: Exception) -> str:
+    """The counter an exception belongs to, below `dropped.`."""
+    if isinstance(error, (ImageError, SensorGap, ReadingError)):
+        return str(error.reason)
+    for kind, reason in (
+        (MountUnavailableError, "no_transform"),
+        (MapError, "no_map"),
+        (RuntimeBackendError, "nonfinite"),
+        (CovarianceError, "covariance"),
+    ):
+        if isinstance(error, kind):
+            return reason
+    return "inference"

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node under test, a tester node that talks to it over DDS, and a fake engine."""
+
+import array
+import json
+import math
+import threading
+import time
+
+import cv2
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geodistill_ros.engine import Engine
+from geodistill_ros.lifecycle_node import LocalizerNode
+from geodistill_ros.messages import header_of
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
+from rclpy.context import Context
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, NavSatFix, NavSatStatus
+from std_srvs.srv import Trigger
+
+from geodistill_core.types import Estimate, GeoPoint, HeatMap, MapTile, Mode, Status
+
+LATITUDE, LONGITUDE = 48.137, 11.575
+LIMIT_S = 15.0
+CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
+ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class FakeLocalizer:
+    """Answers with the prior itself; `before` runs first and may raise, wait or replace the covariance."""
+
+    def __init__(self):
+        self.seen = []
+        self.covariance = np.diag([0.25, 0.36, 0.01])
+        self.before = lambda image, prior: None
+
+    def locate(self, image, prior):
+        self.seen.append((image, prior))
+        self.before(image, prior)
+        center = GeoPoint(prior.latitude, prior.longitude)
+        probability = np.zeros((3, 8, 8), np.float32)
+        probability[1, 2, 5] = 0.75  # north-east of the centre
+        probability[1, 5, 5] = 0.25
+        heatmap = HeatMap(probability, center, 0.5, prior.yaw_enu_rad + np.array([-0.1, 0.0, 0.1]))
+        tile = MapTile(
+            np.full((64, 64, 3), 90, np.uint8), np.ones((64, 64), bool), center, 0.5, "fake", "nobody"
+        )
+        mode = Mode(0.0, 0.0, prior.yaw_enu_rad, 1.0)
+        return Estimate(
+            image.stamp_ns, prior.latitude, prior.longitude, prior.yaw_enu_rad, self.covariance, Status.OK,
+            (mode,), heatmap, tile,
+        )  # fmt: skip
+
+
+class World:
+    """Node and tester in one process, each with its own context, executor and thread."""
+
+    def __init__(self, **parameters):
+        self.localizer = FakeLocalizer()
+        self.engine_error = None
+        self.engines_opened = self.engines_closed = 0
+        self.parameters = {"map": "anywhere", "diagnostics_period_s": 0.1} | parameters
+        self.contexts, self.threads, self.executors = [], [], []
+        self.arrived = threading.Condition()
+        self.poses, self.diagnostics = [], []
+        self.clock_ns = None
+
+    def __enter__(self):
+        overrides = [Parameter(name, value=value) for name, value in self.parameters.items()]
+        self.node = self._spin(
+            lambda context: LocalizerNode(self._open, context=context, parameter_overrides=overrides),
+            MultiThreadedExecutor,
+            num_threads=3,
+        )
+        self.tester = self._spin(
+            lambda context: rclpy.create_node("tester", context=context), SingleThreadedExecutor
+        )
+        self.collect(PoseWithCovarianceStamped, "geodistill/pose", self.poses, 10)
+        self.collect(DiagnosticArray, "/diagnostics", self.diagnostics, 10)
+        self._publishers = {}
+        return self
+
+    def __exit__(self, *_):
+        for executor in self.executors:
+            executor.shutdown(timeout_sec=2.0)
+        for thread in self.threads:
+            thread.join(5.0)
+        self.node.destroy_node()
+        self.tester.destroy_node()
+        for context in self.contexts:
+            context.try_shutdown()
+
+    def _spin(self, make, executor_class, **arguments):
+        context = Context()
+        rclpy.init(context=context)
+        node = make(context)
+        executor = executor_class(context=context, **arguments)
+        executor.add_node(node)
+        thread = threading.Thread(target=executor.spin, daemon=True)
+        thread.start()
+        self.contexts.append(context)
+        self.executors.append(executor)
+        self.threads.append(thread)
+        return node
+
+    def _open(self, settings):
+        if self.engine_error is not None:
+            raise self.engine_error
+        self.engines_opened += 1
+        return Engine(self.localizer, self._close, True, {"model": settings.model})
+
+    def _close(self):
+        self.engines_closed += 1
+
+    # Waiting for events
+
+    def collect(self, kind, topic, into, qos):
+        def take(message):
+            with self.arrived:
+                into.append(message)
+                self.arrived.notify_all()
+
+        return self.tester.create_subscription(kind, topic, take, qos)
+
+    def wait(self, condition, what):
+        """Wait until `condition()` holds; it is asked again at every message that arrives."""
+        with self.arrived:
+            if not self.arrived.wait_for(condition, LIMIT_S):
+                raise AssertionError(
+                    f"waited {LIMIT_S} s for {what}; counters {self.node.counters.snapshot()}"
+                )
+
+    def wait_count(self, name, count=1):
+        """Wait until the diagnostics report `name` at least `count` times."""
+        self.wait(lambda: int(self.values().get(name, 0)) >= count, f"{name} >= {count}")
+
+    def values(self):
+        return {v.key: v.value for v in self.diagnostics[-1].status[0].values} if self.diagnostics else {}
+
+    def counters(self):
+        return self.node.counters.snapshot()
+
+    # Services
+
+    def call(self, kind, name, request):
+        client = self.tester.create_client(kind, name)
+        assert client.wait_for_service(LIMIT_S), name
+        done = threading.Event()
+        future = client.call_async(request)
+        future.add_done_callback(lambda _: done.set())
+        assert done.wait(LIMIT_S), f"{name} did not answer"
+        self.tester.destroy_client(client)
+        return future.result()
+
+    def change(self, transition):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.call(ChangeState, "geodistill/change_state", request).success
+
+    def state(self):
+        return self.call(GetState, "geodistill/get_state", GetState.Request()).current_state.label
+
+    def status(self):
+        answer = self.call(Trigger, "geodistill/status", Trigger.Request())
+        return answer.success, json.loads(answer.message)
+
+    def set_parameter(self, name, value):
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        return self.call(SetParameters, "geodistill/set_parameters", request).results[0]
+
+    def start(self):
+        """Configure and activate; inputs are matched afterwards."""
+        assert self.change(CONFIGURE)
+        assert self.change(ACTIVATE)
+
+    # Sending
+
+    def now_ns(self):
+        return self.clock_ns if self.clock_ns is not None else time.time_ns()
+
+    def publisher(self, kind, topic, reliability=ReliabilityPolicy.RELIABLE):
+        """A publisher that is matched with the node when it is returned."""
+        if topic not in self._publishers:
+            matched = threading.Event()
+            events = rclpy.event_handler.PublisherEventCallbacks(matched=lambda info: matched.set())
+            qos = QoSProfile(depth=5, reliability=reliability)
+            publisher = self.tester.create_publisher(kind, topic, qos, event_callbacks=events)
+            assert matched.wait(LIMIT_S), f"nobody listens to {topic}"
+            self._publishers[topic] = publisher
+        return self._publishers[topic]
+
+    def send_fix(self, stamp_ns=None, **fields):
+        message = NavSatFix(header=header_of(stamp_ns or self.now_ns(), "gnss"))
+        message.latitude, message.longitude = LATITUDE, LONGITUDE
+        message.status.status = NavSatStatus.STATUS_FIX
+        message.position_covariance = [4.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 9.0]
+        message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_KNOWN
+        for name, value in fields.items():
+            setattr(message, name, value)
+        self.publisher(NavSatFix, "fix").publish(message)
+
+    def send_imu(self, yaw_rad=0.5, stamp_ns=None, **fields):
+        message = Imu(header=header_of(stamp_ns or self.now_ns(), "imu"))
+        message.orientation.z, message.orientation.w = math.sin(yaw_rad / 2), math.cos(yaw_rad / 2)
+        message.orientation_covariance = [1e-4, 0.0, 0.0, 0.0, 1e-4, 0.0, 0.0, 0.0, 0.01]
+        for name, value in fields.items():
+            setattr(message, name, value)
+        self.publisher(Imu, "imu").publish(message)
+
+    def prepare(self):
+        """A fix and an attitude are in the buffer."""
+        before = self.counters().get("gnss.accepted", 0)
+        self.send_imu()
+        self.send_fix()
+        self.wait_count("gnss.accepted", before + 1)
+
+    def send(self, message):
+        kind, topic = type(message), "image" if isinstance(message, Image) else "image/compressed"
+        self.publisher(kind, topic).publish(message)
+
+    def good_frame_gets_a_pose(self):
+        """The node is alive: a fix, an attitude and a good image give one more pose."""
+        before = len(self.poses)
+        self.prepare()
+        stamp_ns = self.now_ns()
+        self.send_imu(stamp_ns=stamp_ns)
+        kind = self.node.get_parameter("image_transport").value
+        self.send(raw_image(stamp_ns) if kind == "raw" else compressed_image(stamp_ns))
+        self.wait(lambda: len(self.poses) > before, "a pose for a good frame")
+        return self.poses[-1]
+
+
+def picture(width=128, height=64):
+    ramp = np.linspace(0, 255, width, dtype=np.uint8)
+    return np.dstack([np.tile(ramp, (height, 1))] * 3)
+
+
+def raw_image(stamp_ns, rgb=None, **fields):
+    rgb = picture() if rgb is None else rgb
+    message = Image(header=header_of(stamp_ns, "camera"), height=rgb.shape[0], width=rgb.shape[1])
+    message.encoding, message.step = "rgb8", rgb.shape[1] * 3
+    message.data = array.array("B", rgb.tobytes())
+    for name, value in fields.items():
+        setattr(message, name, value)
+    return message
+
+
+def compressed_image(stamp_ns, rgb=None, data=None):
+    if data is None:
+        data = cv2.imencode(".jpg", picture() if rgb is None else rgb)[1].tobytes()
+    return CompressedImage(header=header_of(stamp_ns, "camera"), format="jpeg", data=array.array("B", data))
+
+
+def camera_info(stamp_ns, width=128, height=64, focal_px=100.0):
+    message = CameraInfo(header=header_of(stamp_ns, "camera"), width=width, height=height)
+    message.distortion_model, message.d = "plumb_bob", [0.0] * 5
+    message.k = [focal_px, 0.0, width / 2, 0.0, focal_px, height / 2, 0.0, 0.0, 1.0]
+    return message
