@@ -129,7 +129,7 @@ def _palette(style: Style, rng: np.random.Generator, overhead: bool) -> Array:
     asphalt = [grey + tint[0], grey + tint[1], grey + tint[2]]
     walk = np.array(style.sidewalk) * rng.uniform(0.85, 1.1) + rng.normal(0, 3, 3)
     lot = rng.uniform(0.8, 1.25)
-    green = np.array([104, 122, 66]) * rng.uniform(0.75, 1.15) + rng.normal(0, 6, 3)
+    green = np.array([110, 122, 80]) * rng.uniform(0.75, 1.15) + rng.normal(0, 6, 3)
     f = 0.7 if overhead else 1.0
     table = np.zeros((MATERIALS, 7), np.float32)
     table[ASPHALT] = [*asphalt, 40, 0.16 * f, 0.08, 0.10]
@@ -138,7 +138,7 @@ def _palette(style: Style, rng: np.random.Generator, overhead: bool) -> Array:
     table[GRAVEL] = [*(np.array([150, 142, 128]) * rng.uniform(0.8, 1.1)), 120, 0.22 * f, 0.14, 0.2]
     table[LOT] = [*(np.array(asphalt) * lot), 40, 0.15 * f, 0.09, 0.14]
     table[DRIVEWAY] = [*(np.array([150, 148, 144]) * rng.uniform(0.7, 1.15)), 50, 0.10 * f, 0.10, 0.10]
-    table[WATER] = [*(np.array([62, 84, 92]) * rng.uniform(0.7, 1.2)), 0, 0.03, 0.05, 0.08]
+    table[WATER] = [*(np.array([66, 86, 94]) * rng.uniform(0.7, 1.2)), 0, 0.03, 0.05, 0.08]
     table[PATH] = [*(walk * 0.95), 90, 0.10 * f, 0.08, 0.10]
     table[KERB] = [*np.minimum(walk * rng.uniform(1.0, 1.2), 230), 70, 0.08 * f, 0.05, 0.05]
     table[SIDEWALK] = [*walk, 90, 0.09 * f, 0.08, 0.10]
@@ -177,7 +177,7 @@ def bake_ground(
     out = cv2.GaussianBlur(out, (3, 3), 0.65)
     white = np.array([226, 226, 220]) * rng.uniform(0.86, 1.08)
     colours = {
-        TINT: np.array([[92, 128, 92], [150, 84, 70]][int(rng.random() < 0.5)]) * rng.uniform(0.8, 1.1),
+        TINT: np.array([[92, 128, 92], [150, 84, 70]][int(style.centre_yellow)]) * rng.uniform(0.8, 1.1),
         YELLOW: np.array([222, 172, 62]) * rng.uniform(0.85, 1.08),
         WHITE: np.minimum(white, 250),
     }

@@ -12,7 +12,8 @@ import math
 import numpy as np
 from numba import njit
 
-from geodistill_core.datasets.synthcity.cast_ground import ground_row
+from geodistill_core.datasets.synthcity.cast_ground import ground_colour, row_table
+from geodistill_core.datasets.synthcity.cast_sky import sky_colour
 from geodistill_core.datasets.synthcity.facades import box_colour
 from geodistill_core.types import Array
 
@@ -21,218 +22,248 @@ from geodistill_core.types import Array
 BOX_COLUMNS = 20
 # Crown columns: east, north, middle height, radius, half height, rgb, tone, azimuth, half angle, distance
 CROWN_COLUMNS = 12
-# Post columns: east, north, radius, height, rgb, distance
-POST_COLUMNS = 8
+# Post columns: east, north, radius, height, rgb, distance, azimuth, half angle
+POST_COLUMNS = 10
 FAR_M = 400.0
+STRIDE = 4
+_NOTHING = 1e9
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _span(box: Array, dx: float, dy: float) -> tuple[float, float, int, float]:
-    """Entry and exit distance of a column's ray, the face it enters (0..3) and the position along that face."""
-    c, s = box[2], box[3]
-    ox, oy = -(box[0] * c + box[1] * s), -(-box[0] * s + box[1] * c)
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _span(boxes: Array, i: int, dx: float, dy: float) -> tuple[float, float, int, float, float, float]:
+    """Where a column's ray meets a box: entry and exit distance, face entered (0..3), position along that face, and
+    the ray's offset and slope across the box's width."""
+    c, s = boxes[i, 2], boxes[i, 3]
+    ox, oy = -(boxes[i, 0] * c + boxes[i, 1] * s), -(-boxes[i, 0] * s + boxes[i, 1] * c)
     ux, uy = dx * c + dy * s, -dx * s + dy * c
     if abs(ux) < 1e-9:
         ux = 1e-9
     if abs(uy) < 1e-9:
         uy = 1e-9
-    a0, a1 = (-box[4] - ox) / ux, (box[4] - ox) / ux
-    b0, b1 = (-box[5] - oy) / uy, (box[5] - oy) / uy
+    a0, a1 = (-boxes[i, 4] - ox) / ux, (boxes[i, 4] - ox) / ux
+    b0, b1 = (-boxes[i, 5] - oy) / uy, (boxes[i, 5] - oy) / uy
     near_a, far_a = min(a0, a1), max(a0, a1)
     near_b, far_b = min(b0, b1), max(b0, b1)
     enter, leave = max(near_a, near_b), min(far_a, far_b)
+    if boxes[i, 4] >= boxes[i, 5]:
+        across, slope = oy, uy
+    else:
+        across, slope = ox, ux
     if near_a > near_b:
-        return enter, leave, (0 if ux < 0 else 1), oy + enter * uy
-    return enter, leave, (2 if uy < 0 else 3), ox + enter * ux
+        return enter, leave, (0 if ux < 0 else 1), oy + enter * uy, across, slope
+    return enter, leave, (2 if uy < 0 else 3), ox + enter * ux, across, slope
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _rows(bottom: float, top: float, distance: float, el_top: float, step: float, count: int) -> tuple[int, int]:
-    """Rows [first, last] whose centres see heights bottom..top (relative to the camera) at a distance."""
-    first = int(math.ceil((el_top - math.atan(top / distance)) / step - 0.5))
-    last = int(math.floor((el_top - math.atan(bottom / distance)) / step - 0.5))
-    return max(first, 0), min(last, count - 1)
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _first(tangent: float, el_top: float, step: float) -> int:
+    """First row whose centre lies at or below an elevation."""
+    return max(0, int(math.ceil((el_top - math.atan(tangent)) / step - 0.5)))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _haze(out: Array, column: int, row: int, distance: float, visibility: float, sky: Array) -> None:
-    keep = math.exp(-distance / visibility)
-    for k in range(3):
-        out[column, row, k] = keep * out[column, row, k] + (1.0 - keep) * sky[3 + k]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _last(tangent: float, el_top: float, step: float, count: int) -> int:
+    """Last row whose centre lies at or above an elevation."""
+    return min(count - 1, int(math.floor((el_top - math.atan(tangent)) / step - 0.5)))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _put(out: Array, column: int, row: int, r: float, g: float, b: float, keep: float, sky: Array) -> None:
+    """Write a colour seen through haze."""
+    out[column, row, 0] = min(255.0, max(0.0, keep * r + (1.0 - keep) * sky[3]))
+    out[column, row, 1] = min(255.0, max(0.0, keep * g + (1.0 - keep) * sky[4]))
+    out[column, row, 2] = min(255.0, max(0.0, keep * b + (1.0 - keep) * sky[5]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _cast_box(
-    box: Array, dx: float, dy: float, cam: float, tans: Array, el_top: float, step: float, az_step: float,
-    light: Array, noises: Array, depth: Array, out: Array, column: int,
+    boxes: Array, i: int, dx: float, dy: float, cam: float, tans: Array, el_top: float, step: float, az_step: float,
+    light: Array, noises: Array, depth: Array, visibility: float, sky: Array, out: Array, column: int,
 ) -> None:  # fmt: skip
-    enter, leave, face, along = _span(box, dx, dy)
+    enter, leave, face, along, across, slope = _span(boxes, i, dx, dy)
     if leave <= enter or enter < 0.3 or enter > FAR_M:
         return
-    count = tans.shape[0]
-    first, last = _rows(box[6] - cam, box[7] - cam, enter, el_top, step, count)
+    top = boxes[i, 7]
+    rise, reach = 0.0, leave
+    if boxes[i, 15] > 0:
+        width = min(boxes[i, 4], boxes[i, 5])
+        rise = 0.6 * width
+        top += rise * max(0.0, 1.0 - abs(across + enter * slope) / width)
+        ridge = -across / slope
+        reach = ridge if enter < ridge < leave else leave
+    first = _first((top - cam) / enter, el_top, step)
+    last = _last((boxes[i, 6] - cam) / enter, el_top, step, tans.shape[0])
     sign = 1.0 if face % 2 == 0 else -1.0
     if face < 2:
-        nx, ny = sign * box[2], sign * box[3]
+        nx, ny = sign * boxes[i, 2], sign * boxes[i, 3]
     else:
-        nx, ny = -sign * box[3], sign * box[2]
+        nx, ny = -sign * boxes[i, 3], sign * boxes[i, 2]
     lit = light[3] + light[4] * max(0.0, nx * light[0] + ny * light[1])
+    keep = math.exp(-enter / visibility)
     for row in range(first, last + 1):
         if depth[row] <= enter:
             continue
         depth[row] = enter
-        box_colour(box, face, along, cam + enter * tans[row], enter * step, enter * az_step, lit, noises, out[column, row])
-    if box[7] < cam or box[15] > 0:
-        _cast_top(box, enter, leave, cam, el_top, step, light, depth, out, column, count)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _cast_top(
-    box: Array, enter: float, leave: float, cam: float, el_top: float, step: float, light: Array,
-    depth: Array, out: Array, column: int, count: int,
-) -> None:  # fmt: skip
-    """The flat top of what is lower than the camera, or the slope of a pitched roof."""
-    rise = 0.55 * min(box[4], box[5]) if box[15] > 0 else 0.0
-    reach = 0.5 * (enter + leave) if rise > 0.0 else leave
-    low = math.atan((box[7] - cam) / enter)
-    high = math.atan((box[7] + rise - cam) / reach)
-    if high <= low:
+        z = cam + enter * tans[row]
+        r, g, b = box_colour(boxes, i, face, along, z, enter * step, enter * az_step, lit, noises)
+        _put(out, column, row, r, g, b, keep, sky)
+    if top >= cam and rise == 0.0:
         return
-    first = max(0, int(math.ceil((el_top - high) / step - 0.5)))
-    last = min(count - 1, int(math.floor((el_top - low) / step - 0.5)))
-    shade = light[3] + light[4] * (0.75 if rise > 0.0 else 0.95)
-    for row in range(first, last + 1):
+    crest = boxes[i, 7]
+    if rise > 0.0:
+        crest += rise * max(0.0, 1.0 - abs(across + reach * slope) / min(boxes[i, 4], boxes[i, 5]))
+    shade = light[3] + light[4] * (0.7 if rise > 0.0 else 0.95)
+    r, g, b = boxes[i, 11] * shade, boxes[i, 12] * shade, boxes[i, 13] * shade
+    upper = _first((crest - cam) / reach, el_top, step)
+    for row in range(upper, min(first, tans.shape[0])):
         if depth[row] > enter:
             depth[row] = enter
-            for k in range(3):
-                out[column, row, k] = min(255.0, box[11 + k] * shade)
+            _put(out, column, row, r, g, b, keep, sky)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _cast_crown(
-    crown: Array, dx: float, dy: float, cam: float, tans: Array, el_top: float, step: float, bare: float,
-    light: Array, noises: Array, depth: Array, out: Array, column: int,
+    crowns: Array, i: int, dx: float, dy: float, cam: float, tans: Array, el_top: float, step: float, bare: float,
+    light: Array, noises: Array, depth: Array, visibility: float, sky: Array, out: Array, column: int,
 ) -> None:  # fmt: skip
-    middle = crown[0] * dx + crown[1] * dy
-    across = crown[0] * dy - crown[1] * dx
-    radius, tall = crown[3], crown[4]
+    """An ellipsoid of leaves: the column cuts it in an ellipse; noise frays its edge and opens holes."""
+    middle = crowns[i, 0] * dx + crowns[i, 1] * dy
+    across = crowns[i, 0] * dy - crowns[i, 1] * dx
+    radius, tall = crowns[i, 3], crowns[i, 4]
     chord_sq = radius * radius - across * across
     if chord_sq <= 0.0 or middle + radius < 0.5:
         return
     chord = math.sqrt(chord_sq)
-    z0 = crown[2] - cam
+    z0 = crowns[i, 2] - cam
     half = tall * chord / radius
     near, far = max(0.4, middle - chord), max(0.5, middle + chord)
-    top = (z0 + half) / (near if z0 + half > 0 else far)
-    bottom = (z0 - half) / (far if z0 - half > 0 else near)
-    first, last = _rows(bottom, top, 1.0, el_top, step, tans.shape[0])
-    k2 = (chord / max(half, 1e-6)) ** 2
-    seed = int(crown[8] * 1000.0)
+    first = _first((z0 + half) / (near if z0 + half > 0 else far), el_top, step)
+    last = _last((z0 - half) / (far if z0 - half > 0 else near), el_top, step, tans.shape[0])
+    k2 = (radius / tall) ** 2
+    seed = int(crowns[i, 8] * 1000.0)
+    c = middle * middle + k2 * z0 * z0 - chord_sq
+    keep = math.exp(-max(middle, 0.0) / visibility)
     for row in range(first, last + 1):
         t = tans[row]
         qa, qb = 1.0 + k2 * t * t, middle + k2 * t * z0
-        qc = middle * middle + k2 * z0 * z0 - chord_sq
-        disc = qb * qb - qa * qc
+        disc = qb * qb - qa * c
         if disc <= 0.0:
             continue
         d = (qb - math.sqrt(disc)) / qa
         if d < 0.3 or d >= depth[row]:
             continue
         z = d * t - z0
-        u, v = int(across * 16.0) + seed, int((z + d * 0.5) * 16.0) + seed
-        leaves = noises[0, u & 1023, v & 1023] * 0.35 + noises[1, u & 1023, v & 1023] * 0.65 - 128.0
-        edge = disc / (qb * qb - qa * (middle * middle + k2 * z0 * z0 - chord_sq) + qa * chord_sq * 0.25)
-        if leaves < -26.0 + 58.0 * bare - 0.0 * edge or disc < (0.05 + 0.004 * leaves) * qa * chord_sq:
+        u, v = int(across * 17.0 + d * 6.0) + seed, int(z * 17.0 + d * 4.0) + seed
+        leaves = noises[0, u & 1023, v & 1023] * 0.4 + noises[1, u & 1023, v & 1023] * 0.6 - 128.0
+        if leaves < -62.0 + 70.0 * bare or disc < (0.07 + 0.006 * leaves) * qa * chord_sq:
             continue
         depth[row] = d
-        px, py, pz = (d - middle) * dx + across * dy, (d - middle) * dy - across * dx, z / tall * radius
+        px, py, pz = (d - middle) * dx - across * dy, (d - middle) * dy + across * dx, z * radius / tall
         facing = (px * light[0] + py * light[1] + pz * light[2]) / radius
-        shade = light[3] * (0.62 + 0.3 * z / tall) + light[4] * max(0.0, 0.2 + 0.75 * facing)
-        shade *= 1.0 + 0.006 * leaves
-        for k in range(3):
-            out[column, row, k] = min(255.0, max(0.0, crown[5 + k] * shade))
+        shade = light[3] * (0.66 + 0.28 * z / tall) + light[4] * max(0.0, 0.22 + 0.75 * facing)
+        shade *= 1.0 + 0.007 * leaves
+        _put(out, column, row, crowns[i, 5] * shade, crowns[i, 6] * shade, crowns[i, 7] * shade, keep, sky)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _cast_post(
-    post: Array, dx: float, dy: float, cam: float, el_top: float, step: float, az_step: float, light: Array,
-    depth: Array, out: Array, column: int,
+    posts: Array, i: int, dx: float, dy: float, cam: float, el_top: float, step: float, az_step: float, light: Array,
+    depth: Array, sky: Array, out: Array, column: int,
 ) -> None:  # fmt: skip
-    middle = post[0] * dx + post[1] * dy
+    middle = posts[i, 0] * dx + posts[i, 1] * dy
     if middle < 0.4:
         return
-    across = (post[0] * dy - post[1] * dx) / max(post[2], 0.4 * az_step * middle)
+    across = (posts[i, 0] * dy - posts[i, 1] * dx) / max(posts[i, 2], 0.4 * az_step * middle)
     if abs(across) >= 1.0:
         return
-    first, last = _rows(-cam, post[3] - cam, middle, el_top, step, depth.shape[0])
+    first = _first((posts[i, 3] - cam) / middle, el_top, step)
+    last = _last(-cam / middle, el_top, step, depth.shape[0])
     shade = light[3] + light[4] * 0.5 * (1.0 + across * (light[1] * dx - light[0] * dy))
     for row in range(first, last + 1):
         if depth[row] > middle:
             depth[row] = middle
-            for k in range(3):
-                out[column, row, k] = min(255.0, post[4 + k] * shade)
+            _put(out, column, row, posts[i, 4] * shade, posts[i, 5] * shade, posts[i, 6] * shade, 1.0, sky)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sky_row(el: float, azimuth: float, sky: Array, noises: Array, light: Array, out: Array) -> None:
-    """Gradient, clouds and the sun's glow. `sky`: zenith rgb, horizon rgb, cloud rgb, cloud cover."""
-    h = max(0.0, math.sin(el))
-    blend = min(1.0, h * 1.6) ** 0.6
-    u, v = int(azimuth * 163.0 * 4), int(900.0 / (0.25 + h))
-    n = noises[3, u & 1023, v & 1023] * 0.55 + noises[2, (u * 2) & 1023, (v * 2) & 1023] * 0.45
-    cloud = min(1.0, max(0.0, (n - 190.0 + 150.0 * sky[9]) / 60.0)) * min(1.0, h * 5.0)
-    away = math.cos(el) * math.cos(azimuth - light[5]) * light[6] + math.sin(el) * light[2]
-    glow = light[4] * (0.6 * max(0.0, away) ** 24 + (3.0 if away > 0.9994 else 0.0))
-    for k in range(3):
-        value = sky[3 + k] + (sky[k] - sky[3 + k]) * blend
-        value += (sky[6 + k] - value) * cloud
-        out[k] = min(255.0, value * (1.0 + glow))
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _visible(azimuth: float, centre: float, half: float) -> bool:
     return half >= math.pi or abs((azimuth - centre + math.pi) % (2 * math.pi) - math.pi) <= half
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _cast_things(
+    camera: Array, azimuth: float, dx: float, dy: float, tans: Array, el_top: float, step: float, az_step: float,
+    boxes: Array, crowns: Array, posts: Array, noises: Array, light: Array, sky: Array, surface: Array, depth: Array,
+    out: Array, column: int,
+) -> None:  # fmt: skip
+    for i in range(boxes.shape[0]):
+        if _visible(azimuth, boxes[i, 17], boxes[i, 18]):
+            _cast_box(
+                boxes, i, dx, dy, camera[2], tans, el_top, step, az_step, light, noises, depth, surface[0], sky,
+                out, column,
+            )  # fmt: skip
+    for i in range(posts.shape[0]):
+        if _visible(azimuth, posts[i, 8], posts[i, 9]):
+            _cast_post(posts, i, dx, dy, camera[2], el_top, step, az_step, light, depth, sky, out, column)
+    for i in range(crowns.shape[0]):
+        if _visible(azimuth, crowns[i, 9], crowns[i, 10]):
+            _cast_crown(
+                crowns, i, dx, dy, camera[2], tans, el_top, step, surface[7], light, noises, depth, surface[0], sky,
+                out, column,
+            )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def cast(
     camera: Array, azimuths: Array, el_top: float, step: float, az_step: float, boxes: Array, crowns: Array,
-    posts: Array, level0: Array, level1: Array, level2: Array, level3: Array, raised: Array, shade: Array,
+    posts: Array, level0: Array, level1: Array, level2: Array, level3: Array, kerbs: Array, shade: Array,
     noises: Array, light: Array, sky: Array, surface: Array, out: Array,
 ) -> None:  # fmt: skip
-    """Fill `out` (float32 [columns, rows, 3]) with the window seen from `camera` (east, north, height, half city,
-    half shadow square). `azimuths` are ENU directions of the columns, rows descend from `el_top` by `step`.
+    """Fill `out` (uint8 [columns, rows, 3]) with the window seen from `camera` (east, north, height, half city,
+    half shadow square). `azimuths` are ENU directions of the columns, `az_step` apart and descending; rows descend from
+    `el_top` by `step`.
 
-    `light`: sun direction xyz, ambient, sun strength, azimuth, cos elevation. `surface`: visibility, foliage rgb, snow,
-    wet, shadow, bare.
+    `light`: sun direction xyz, ambient, sun strength. `surface`: visibility, foliage rgb, snow, wet, shadow, bare.
+    Sky and the oversampled ground round the nadir are computed in every fourth column and interpolated.
     """
     rows = out.shape[1]
-    tans = np.empty(rows)
-    for row in range(rows):
-        tans[row] = math.tan(el_top - (row + 0.5) * step)
-    depth = np.empty(rows)
-    for column in range(azimuths.shape[0]):
+    tans, depth = np.tan(el_top - (np.arange(rows) + 0.5) * step), np.empty(rows)
+    table = row_table(tans, camera[2], step, az_step, surface[0])
+    left, right = np.zeros((rows, 3)), np.zeros((rows, 3))
+    for column in range(-STRIDE, azimuths.shape[0]):
+        if column % STRIDE == 0:
+            azimuth = azimuths[0] - (column + STRIDE) * az_step
+            dx, dy = math.cos(azimuth), math.sin(azimuth)
+            for row in range(rows):
+                left[row, 0], left[row, 1], left[row, 2] = right[row, 0], right[row, 1], right[row, 2]
+                if table[row, 0] == 0.0:
+                    r, g, b = sky_colour(el_top - (row + 0.5) * step, tans[row], dx, dy, sky, noises, light)
+                elif table[row, 6] > 0.0:
+                    r, g, b = ground_colour(
+                        camera, dx, dy, table, row, level0, level1, level2, level3, kerbs, shade, noises, surface
+                    )
+                else:
+                    continue
+                right[row, 0], right[row, 1], right[row, 2] = r, g, b
+        if column < 0:
+            continue
         azimuth = azimuths[column]
         dx, dy = math.cos(azimuth), math.sin(azimuth)
-        depth[:] = 1e9
-        for i in range(boxes.shape[0]):
-            if _visible(azimuth, boxes[i, 17], boxes[i, 18]):
-                _cast_box(boxes[i], dx, dy, camera[2], tans, el_top, step, az_step, light, noises, depth, out, column)
-        for i in range(posts.shape[0]):
-            _cast_post(posts[i], dx, dy, camera[2], el_top, step, az_step, light, depth, out, column)
-        for i in range(crowns.shape[0]):
-            if _visible(azimuth, crowns[i, 9], crowns[i, 10]):
-                _cast_crown(
-                    crowns[i], dx, dy, camera[2], tans, el_top, step, surface[7], light, noises, depth, out, column
-                )
+        depth[:] = _NOTHING
+        _cast_things(
+            camera, azimuth, dx, dy, tans, el_top, step, az_step, boxes, crowns, posts, noises, light, sky, surface,
+            depth, out, column,
+        )  # fmt: skip
+        f = (column % STRIDE) / STRIDE
         for row in range(rows):
-            el = el_top - (row + 0.5) * step
-            if el < -0.003 and depth[row] > camera[2] / -tans[row]:
-                depth[row] = ground_row(
-                    camera, dx, dy, tans[row], step, az_step, level0, level1, level2, level3, raised, shade,
-                    noises, light, surface, out[column, row],
-                )  # fmt: skip
-            elif depth[row] > 1e8:
-                _sky_row(max(el, 0.0), azimuth, sky, noises, light, out[column, row])
+            distance = table[row, 0] if table[row, 0] > 0.0 else _NOTHING
+            if depth[row] < distance:
                 continue
-            _haze(out, column, row, depth[row], surface[0], sky)
+            if table[row, 6] > 0.0:
+                r = left[row, 0] + f * (right[row, 0] - left[row, 0])
+                g = left[row, 1] + f * (right[row, 1] - left[row, 1])
+                b = left[row, 2] + f * (right[row, 2] - left[row, 2])
+            else:
+                r, g, b = ground_colour(
+                    camera, dx, dy, table, row, level0, level1, level2, level3, kerbs, shade, noises, surface
+                )
+            _put(out, column, row, r, g, b, table[row, 5], sky)

@@ -29,7 +29,8 @@ class City:
     """A procedural city on its own ENU plane: metres east and north of `datum`, square of `size_m`, north up.
 
     `buildings`, `trees`, `poles`, `slots` are float64 tables (columns: see blocks.py). `ground` is the ground view's
-    texture pyramid (uint8 [H, W, 4], 0.125, 0.25, 0.5 and 1 m), `raised` marks what lies a kerb's height above the road.
+    texture pyramid (uint8 [H, W, 4], 0.125, 0.25, 0.5 and 1 m), `kerbs` (uint8, 0.125 m) rises
+    through 127.5 where the ground steps up by a kerb.
     """
 
     style: Style
@@ -45,7 +46,7 @@ class City:
     slots: Array
     lanes: Array
     ground: tuple[Array, ...]
-    raised: Array
+    kerbs: Array
     _maps: dict[float, Array] = field(default_factory=dict)
 
     def overhead_bake(self, change: float) -> Array:
@@ -114,11 +115,12 @@ def _build(name: str, seed: int, size_m: float) -> City:
     surface = bake.draw_surface(distance, medians, things.patches, stream(name, seed, "wear"), size_m)
     nothing = np.zeros(paint.group_count + 1, bool)
     ground = bake.bake_ground(surface, paint, nothing, style, stream(name, seed, "ground"), size_m, overhead=False)
-    raised = ((surface.distance > 0.08) & (surface.material == 0)).astype(np.uint8)
+    kerbs = np.clip(127.5 + (surface.distance - 0.06) * 255.0, 0, 255).astype(np.uint8)
+    kerbs[surface.material != 0] = 0
     return City(
         style, seed, size_m, datum, network, paint, surface,
         _table(things.buildings, BUILDING_COLUMNS), _table(things.trees, TREE_COLUMNS), _table(things.poles, 4),
-        _table([list(s) for s in things.slots], 3), routes.lane_segments(network, style), _pyramid(ground), raised,
+        _table([list(s) for s in things.slots], 3), routes.lane_segments(network, style), _pyramid(ground), kerbs,
     )  # fmt: skip
 
 

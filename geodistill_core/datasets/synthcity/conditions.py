@@ -13,8 +13,8 @@ from geodistill_core.datasets.synthcity.levels import Level
 _FOLIAGE = {  # multiplies vegetation colours
     "spring": (0.95, 1.12, 0.9),
     "summer": (1.0, 1.0, 1.0),
-    "dry": (1.35, 1.08, 0.95),
-    "autumn": (1.6, 1.02, 0.62),
+    "dry": (1.22, 1.06, 1.0),
+    "autumn": (1.32, 0.98, 0.78),
     "winter": (1.18, 0.98, 1.02),
 }
 
@@ -88,8 +88,8 @@ def draw_conditions(
         foliage=tuple(float(v) for v in np.array(_FOLIAGE[season]) * rng.uniform(0.88, 1.1)),  # type: ignore[arg-type]
         bare=0.75 if season == "winter" else (0.25 if season == "autumn" else 0.0),
         visibility_m=weather.pop("visibility_m", float(rng.uniform(300, 1500))),
-        exposure=float(np.exp(rng.normal(0, 0.16 * wide))),
-        contrast=float(rng.uniform(0.8, 1.25)),
+        exposure=float(np.exp(rng.normal(0.04, 0.13 * wide))),
+        contrast=float(rng.uniform(0.8, 1.2)),
         gamma=float(np.exp(rng.normal(0, 0.12 * wide))),
         saturation=float(rng.uniform(0.55, 1.2)),
         white_balance=(1.0 + float(warm), 1.0 - float(magenta), 1.0 - float(warm)),

@@ -101,7 +101,8 @@ def _posts(city: City, camera: Array) -> Array:
     trunks[:, :2], trunks[:, 2], trunks[:, 3] = trees[:, :2], 0.07 + 0.045 * trees[:, 2], 0.5 * (trees[:, 3] + trees[:, 4])
     trunks[:, 4:7] = (88.0, 74.0, 60.0)
     out[:, :2] -= camera[:2]
-    out[:, 7] = np.hypot(out[:, 0], out[:, 1])
+    out[:, 8], out[:, 9], out[:, 7] = _polar(out, out[:, 2])
+    out[:, 9] += 0.004
     return out
 
 
@@ -109,13 +110,29 @@ def _light(conditions: Conditions) -> tuple[Array, Array]:
     """Sun and sky parameters in the layout of `cast`."""
     a, e, o = conditions.sun_azimuth_rad, conditions.sun_elevation_rad, conditions.overcast
     light = np.array([
-        math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e), 0.62 + 0.28 * o, 0.55 * (1 - o), a, math.cos(e),
+        math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e), 0.62 + 0.28 * o, 0.55 * (1 - o),
     ])  # fmt: skip
     zenith = np.array([88.0, 134.0, 196.0]) * (1 - o) + np.array([188.0, 192.0, 198.0]) * o
     horizon = np.array([206.0, 216.0, 226.0]) * (1 - o) + np.array([214.0, 216.0, 218.0]) * o
     cloud = np.array([238.0, 240.0, 242.0]) * (1 - 0.15 * o)
-    cover = 0.15 + 0.5 * ((conditions.seed % 997) / 997.0) + 0.3 * o
-    return light, np.array([*zenith, *horizon, *cloud, cover])
+    cover = 0.7 * ((conditions.seed % 997) / 997.0) + 0.4 * o
+    return light, np.array([*zenith, *horizon, *cloud, cover, float(conditions.seed % 1021)])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _atan(y: float, x: float) -> float:
+    """Angle of (x, y) to about 2e-6 rad, several times faster than the library's."""
+    ax, ay = abs(x), abs(y)
+    t = min(ax, ay) / max(max(ax, ay), 1e-20)
+    s = t * t
+    p = 0.999999 + s * (-0.333299 + s * (0.199355 + s * (-0.139086 + s * (0.0964201 + s * (-0.0559098 + s * (
+        0.0218612 - s * 0.0040541))))))  # fmt: skip
+    angle = t * p
+    if ay > ax:
+        angle = math.pi / 2 - angle
+    if x < 0.0:
+        angle = math.pi - angle
+    return -angle if y < 0.0 else angle
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -128,8 +145,8 @@ def _lookup(rays: Array, R: Array, az_left: float, el_top: float, scale: float, 
             wx = R[0, 0] * x + R[0, 1] * y + R[0, 2] * z
             wy = R[1, 0] * x + R[1, 1] * y + R[1, 2] * z
             wz = R[2, 0] * x + R[2, 1] * y + R[2, 2] * z
-            mx[r, c] = (-math.atan2(wy, wx) - az_left) * scale - 0.5
-            my[r, c] = (el_top - math.asin(min(1.0, max(-1.0, wz)))) * scale - 0.5
+            mx[r, c] = (-_atan(wy, wx) - az_left) * scale - 0.5
+            my[r, c] = (el_top - _atan(wz, math.sqrt(wx * wx + wy * wy))) * scale - 0.5
 
 
 def _window(
@@ -151,13 +168,13 @@ def _window(
         [conditions.visibility_m, *conditions.foliage, conditions.snow, conditions.wet, conditions.shadow, conditions.bare]
     )
     azimuths = pose.yaw_enu_rad - (az_left + (np.arange(columns) + 0.5) * step)
-    out = np.zeros((columns, rows, 3), np.float32)
+    out = np.zeros((columns, rows, 3), np.uint8)
     cast(
         np.array([*camera, city.size_m / 2, _SHADOW_SIDE_M / 2]), azimuths, el_top, step, step,
         _boxes(city.buildings, cars, camera), _crowns(city.trees, camera, conditions.foliage), _posts(city, camera),
-        *city.ground, city.raised, shade, noise.textures(), light, sky, surface, out,
+        *city.ground, city.kerbs, shade, noise.textures(), light, sky, surface, out,
     )  # fmt: skip
-    return np.asarray(cv2.transpose(out.astype(np.uint8)))
+    return np.asarray(cv2.transpose(out))
 
 
 def _clear_of(cars: Array, camera: Array) -> Array:

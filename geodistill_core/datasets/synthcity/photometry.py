@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -25,15 +26,21 @@ def _curves(conditions: Conditions) -> Array:
     return np.asarray(np.clip(np.round(255 * y), 0, 255), dtype=np.uint8)
 
 
+@lru_cache(maxsize=4)
+def _grain(height: int, width: int) -> Array:
+    """Sensor noise of three independent channels, larger than an image by a few hundred pixels."""
+    tile = np.stack([np.roll(noise.textures()[0], 311 * k, axis=k % 2) for k in range(3)], axis=2)
+    repeats = (-(-(height + 256) // noise.SIDE), -(-(width + 256) // noise.SIDE), 1)
+    return np.tile(tile, repeats)
+
+
 def _add_noise(image: Array, sigma: float, seed: int) -> Array:
-    pattern = noise.textures()[0]
-    rng = np.random.default_rng(seed)
     height, width = image.shape[:2]
-    rows = (np.arange(height) + int(rng.integers(1024))) % noise.SIDE
-    shift = int(rng.integers(1024))
-    columns = (np.arange(width * 3) * 1 + shift) % noise.SIDE
-    grain = pattern[rows][:, columns].reshape(height, width, 3)
-    return np.asarray(cv2.addWeighted(image, 1.0, grain, sigma / 40.0, -128.0 * sigma / 40.0))
+    grain = _grain(height, width)
+    rng = np.random.default_rng(seed)
+    r, c = int(rng.integers(grain.shape[0] - height)), int(rng.integers(grain.shape[1] - width))
+    part = grain[r : r + height, c : c + width]
+    return np.asarray(cv2.addWeighted(image, 1.0, part, sigma / 40.0, -128.0 * sigma / 40.0))
 
 
 def _smudge(image: Array, amount: float, seed: int) -> Array:

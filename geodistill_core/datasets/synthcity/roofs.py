@@ -57,7 +57,7 @@ def draw_crowns(
     for row in trees:
         middle = row[:2] + lean * 0.6 * row[4]
         radius, tone = row[2], row[5]
-        base = np.array([70 + 24 * tone, 92 + 16 * tone, 48 + 10 * tone])
+        base = np.array([76 + 26 * tone, 92 + 16 * tone, 58 + 10 * tone])
         clumps = [(np.zeros(2), 0.86, 0.72)]
         for _ in range(9):
             angle, reach = rng.uniform(0, 6.28), rng.uniform(0.1, 0.68)

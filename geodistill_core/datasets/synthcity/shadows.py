@@ -8,22 +8,48 @@ import math
 import cv2
 import numpy as np
 
-from geodistill_core.datasets.synthcity import polyline
 from geodistill_core.datasets.synthcity.city import City
 from geodistill_core.types import Array
 
 SHADOW_M = 0.25
-_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 14)), np.sin(np.linspace(0, 2 * np.pi, 14))], axis=1)
+_ANGLES = np.linspace(0, 2 * np.pi, 14, endpoint=False)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+_SQUARE = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
 
 
-def _pixels(points: Array, centre: tuple[float, float], side_m: float) -> Array:
-    columns = (points[:, 0] - centre[0] + side_m / 2) / SHADOW_M - 0.5
-    rows = (side_m / 2 - points[:, 1] + centre[1]) / SHADOW_M - 0.5
-    return np.round(np.stack([columns, rows], axis=1) * 16).astype(np.int32)
+def _outlines(table: Array) -> Array:
+    """Corners [N, 4, 2] of oriented rectangles (east, north, yaw, half length, half width, ...)."""
+    c, s = np.cos(table[:, 2])[:, None], np.sin(table[:, 2])[:, None]
+    x, y = _SQUARE[:, 0] * table[:, 3:4], _SQUARE[:, 1] * table[:, 4:5]
+    return np.asarray(np.stack([x * c - y * s, x * s + y * c], axis=2) + table[:, None, :2])
 
 
-def _hull(base: Array, shift: Array) -> Array:
-    return np.asarray(cv2.convexHull(np.concatenate([base, base + shift]).astype(np.float32))[:, 0])
+def _near(table: Array, centre: tuple[float, float], reach: float) -> Array:
+    return np.asarray(table[np.hypot(table[:, 0] - centre[0], table[:, 1] - centre[1]) < reach])
+
+
+class _Canvas:
+    """A square of shade round a place; outlines come as [N, K, 2] in city metres."""
+
+    def __init__(self, centre: tuple[float, float], side_m: float) -> None:
+        n = round(side_m / SHADOW_M)
+        self.shade = np.zeros((n, n), np.uint8)
+        self.left, self.top = centre[0] - side_m / 2, centre[1] + side_m / 2
+
+    def _pixels(self, points: Array) -> Array:
+        columns = (points[..., 0] - self.left) / SHADOW_M - 0.5
+        rows = (self.top - points[..., 1]) / SHADOW_M - 0.5
+        return np.round(np.stack([columns, rows], axis=-1) * 16).astype(np.int32)
+
+    def fill(self, outlines: Array, value: int) -> None:
+        """Fill convex outlines."""
+        for outline in self._pixels(outlines):
+            cv2.fillConvexPoly(self.shade, outline, value, cv2.LINE_AA, shift=4)
+
+    def sweep(self, outlines: Array, shifts: Array, value: int) -> None:
+        """Fill the area that convex outlines cover while moving by `shifts` [N, 2]."""
+        for points in self._pixels(np.concatenate([outlines, outlines + shifts[:, None]], axis=1)):
+            cv2.fillConvexPoly(self.shade, cv2.convexHull(points), value, cv2.LINE_AA, shift=4)
 
 
 def cast_shadows(
@@ -34,34 +60,20 @@ def cast_shadows(
 
     With `lean`, roofs and crowns as the map sees them are left unshaded.
     """
-    n = round(side_m / SHADOW_M)
-    shade = np.zeros((n, n), np.uint8)
+    canvas, reach = _Canvas(centre, side_m), side_m * 0.72
     away = -np.array([math.cos(azimuth_rad), math.sin(azimuth_rad)]) / math.tan(elevation_rad)
-    reach = side_m * 0.72
-
-    def near(table: Array, extra: float) -> Array:
-        return np.asarray(table[np.hypot(table[:, 0] - centre[0], table[:, 1] - centre[1]) < reach + extra])
-
-    buildings = near(city.buildings, 60.0)
-    for row in buildings:
-        base = polyline.rectangle(row[:2], row[2], row[3], row[4])
-        cv2.fillConvexPoly(shade, _pixels(_hull(base, away * row[5]), centre, side_m), 255, cv2.LINE_AA, shift=4)
-    trees = near(city.trees, 10.0)
-    for row in trees:
-        crown = row[:2] + away * (row[3] + row[4]) / 2 + _CIRCLE * row[2] * 0.92
-        crown = _hull(crown, away * (row[4] - row[3]) * 0.25)
-        cv2.fillConvexPoly(shade, _pixels(crown, centre, side_m), 225, cv2.LINE_AA, shift=4)
-    for row in near(city.poles, 10.0):
-        ends = _pixels(np.stack([row[:2], row[:2] + away * row[3]]), centre, side_m)
-        cv2.line(shade, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 150, 1, cv2.LINE_AA, shift=4)
-    for row in near(cars, 5.0):
-        base = polyline.rectangle(row[:2], row[2], row[3], row[4])
-        cv2.fillConvexPoly(shade, _pixels(_hull(base, away * row[5] * 0.8), centre, side_m), 255, cv2.LINE_AA, shift=4)
+    buildings = _near(city.buildings, centre, reach + 60.0)
+    walls = _outlines(buildings)
+    canvas.sweep(walls, buildings[:, 5:6] * away, 255)
+    trees = _near(city.trees, centre, reach + 10.0)
+    crowns = trees[:, None, :2] + trees[:, 2, None, None] * _CIRCLE
+    middle, tall = (trees[:, 3:4] + trees[:, 4:5]) / 2, trees[:, 4:5] - trees[:, 3:4]
+    canvas.sweep(crowns + ((middle - 0.12 * tall) * away)[:, None], 0.25 * tall * away, 225)
+    poles = _near(city.poles, centre, reach + 10.0)
+    canvas.sweep(poles[:, None, :2] + 0.1 * _SQUARE, poles[:, 3:4] * away, 170)
+    near_cars = _near(cars, centre, reach + 5.0)
+    canvas.sweep(_outlines(near_cars), 0.8 * near_cars[:, 5:6] * away, 255)
     if lean is not None:
-        for row in buildings:
-            top = polyline.rectangle(row[:2] + lean * row[5], row[2], row[3], row[4])
-            cv2.fillConvexPoly(shade, _pixels(top, centre, side_m), 0, cv2.LINE_AA, shift=4)
-        for row in trees:
-            crown = row[:2] + lean * 0.6 * row[4] + _CIRCLE * row[2] * 0.8
-            cv2.fillConvexPoly(shade, _pixels(crown, centre, side_m), 0, cv2.LINE_AA, shift=4)
-    return np.asarray(cv2.GaussianBlur(shade, (3, 3), 0.6))
+        canvas.fill(walls + (buildings[:, 5:6] * lean)[:, None], 0)
+        canvas.fill(trees[:, None, :2] + 0.85 * trees[:, 2, None, None] * _CIRCLE + (0.6 * trees[:, 4:5] * lean)[:, None], 0)
+    return np.asarray(cv2.GaussianBlur(canvas.shade, (3, 3), 0.6))

@@ -79,7 +79,7 @@ def _style(name: str, **changes: object) -> Style:
         crosswalk_probability=0.85, arrow_probability=0.5, left_hand=False, setback_m=(0.3, 2.0), frontage_m=(14.0, 34.0),
         depth_m=(14.0, 24.0), height_m=(10.0, 40.0), gap_m=(0.0, 3.0), pitched=0.0, lot_probability=0.12,
         open_probability=0.08, block_material="paved", tree_spacing_m=14.0, tree_density=0.6, tree_radius_m=(1.5, 3.0),
-        walls=_GLASS, roofs=_FLAT, asphalt=(78, 112), sidewalk=(168, 164, 156), occupancy=0.55, traffic=1.0,
+        walls=_GLASS, roofs=_FLAT, asphalt=(94, 134), sidewalk=(168, 164, 156), occupancy=0.55, traffic=1.0,
         water_probability=0.05,
     )  # fmt: skip
     values.update(changes)
@@ -93,14 +93,14 @@ SUBURB = _style(
     crosswalk_probability=0.5, arrow_probability=0.3, setback_m=(6.0, 9.0), frontage_m=(11.0, 18.0),
     depth_m=(9.0, 13.0), height_m=(4.5, 8.0), gap_m=(4.0, 9.0), pitched=0.95, lot_probability=0.03,
     open_probability=0.12, block_material="grass", tree_spacing_m=16.0, tree_density=3.0, tree_radius_m=(1.8, 4.2),
-    walls=_SIDING, roofs=_SHINGLES, asphalt=(88, 126), occupancy=0.25, traffic=0.5, water_probability=0.2,
+    walls=_SIDING, roofs=_SHINGLES, asphalt=(104, 148), occupancy=0.25, traffic=0.5, water_probability=0.2,
 )  # fmt: skip
 OLD_TOWN = _style(
     "old_town", block_m=(48.0, 80.0), warp_m=9.0, jitter=0.2, removal=0.2, major_every=3, major_lanes=1,
     lane_width_m=3.0, sidewalk_m=2.2, corner_m=4.0, centre="dashed", centre_yellow=False, line_width_m=0.12,
     dash_m=(3.0, 3.0), arrow_probability=0.25, setback_m=(0.0, 0.6), frontage_m=(9.0, 20.0), depth_m=(9.0, 14.0),
     height_m=(8.0, 17.0), gap_m=(0.0, 0.6), pitched=0.85, lot_probability=0.06, open_probability=0.1,
-    tree_spacing_m=18.0, tree_density=1.2, walls=_STUCCO, roofs=_TILES, asphalt=(74, 104), sidewalk=(158, 150, 140),
+    tree_spacing_m=18.0, tree_density=1.2, walls=_STUCCO, roofs=_TILES, asphalt=(90, 126), sidewalk=(158, 150, 140),
     occupancy=0.7, traffic=0.7,
 )  # fmt: skip
 INDUSTRIAL = _style(
@@ -108,7 +108,7 @@ INDUSTRIAL = _style(
     parking_lane=False, verge_m=2.2, sidewalk_m=1.6, corner_m=9.0, edge_lines=True, crosswalk="ladder",
     crosswalk_probability=0.55, arrow_probability=0.7, setback_m=(6.0, 14.0), frontage_m=(26.0, 55.0),
     depth_m=(22.0, 38.0), height_m=(5.0, 12.0), gap_m=(5.0, 12.0), lot_probability=0.45, open_probability=0.1,
-    block_material="gravel", tree_spacing_m=30.0, tree_density=0.5, walls=_METAL, asphalt=(84, 132), occupancy=0.45,
+    block_material="gravel", tree_spacing_m=30.0, tree_density=0.5, walls=_METAL, asphalt=(100, 154), occupancy=0.45,
     traffic=0.7,
 )  # fmt: skip
 BOULEVARD = _style(
@@ -124,7 +124,7 @@ TERRACES = _style(
     crosswalk_probability=0.6, arrow_probability=0.3, left_hand=True, setback_m=(2.0, 4.5), frontage_m=(12.0, 26.0),
     depth_m=(9.0, 12.0), height_m=(6.5, 11.0), gap_m=(0.0, 3.0), pitched=0.9, lot_probability=0.06,
     block_material="grass", tree_spacing_m=20.0, tree_density=2.0, walls=_BRICKS, roofs=_SHINGLES + _TILES,
-    asphalt=(70, 100), occupancy=0.65, traffic=0.6,
+    asphalt=(86, 122), occupancy=0.65, traffic=0.6,
 )  # fmt: skip
 CAMPUS = _style(
     "campus", block_m=(80.0, 130.0), warp_m=14.0, jitter=0.05, removal=0.15, major_every=3, major_lanes=1,
@@ -132,7 +132,7 @@ CAMPUS = _style(
     crosswalk="ladder", crosswalk_probability=0.95, arrow_probability=0.5, setback_m=(5.0, 10.0),
     frontage_m=(20.0, 42.0), depth_m=(14.0, 22.0), height_m=(7.0, 18.0), gap_m=(5.0, 14.0), pitched=0.2,
     lot_probability=0.3, open_probability=0.2, block_material="grass", tree_spacing_m=13.0, tree_density=2.2,
-    walls=_BRICKS, roofs=_FLAT, asphalt=(80, 116), sidewalk=(186, 178, 162), traffic=0.6,
+    walls=_BRICKS, roofs=_FLAT, asphalt=(96, 138), sidewalk=(186, 178, 162), traffic=0.6,
 )  # fmt: skip
 MIDTOWN = _style(
     "midtown", block_m=(65.0, 110.0), warp_m=6.0, jitter=0.12, removal=0.12, major_every=2, major_lanes=2,
@@ -141,7 +141,7 @@ MIDTOWN = _style(
     crosswalk_probability=0.9, arrow_probability=0.8, setback_m=(1.0, 6.0), frontage_m=(12.0, 32.0),
     depth_m=(11.0, 20.0), height_m=(6.0, 24.0), gap_m=(1.0, 8.0), pitched=0.35, lot_probability=0.25,
     open_probability=0.12, tree_spacing_m=15.0, tree_density=1.0, walls=_BRICKS + _STUCCO, roofs=_FLAT + _SHINGLES,
-    asphalt=(72, 120), sidewalk=(176, 170, 166),
+    asphalt=(88, 142), sidewalk=(176, 170, 166),
 )  # fmt: skip
 
 TRAIN_STYLES: tuple[str, ...] = ("downtown", "suburb", "old_town", "industrial", "boulevard")
