@@ -10,8 +10,9 @@ from geodistill_core.errors import MapError
 from geodistill_core.types import Array
 
 
-def decode_tile(data: bytes, name: str) -> tuple[Array, Array | None]:
+def decode_tile(blob: object, name: str) -> tuple[Array, Array | None]:
     """rgb [H, W, 3] uint8 and its mask (None: all valid). MapError for what is no such image."""
+    data = blob if isinstance(blob, bytes) else b""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error:

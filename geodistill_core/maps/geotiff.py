@@ -39,6 +39,14 @@ def _band_indexes(dataset: rasterio.DatasetReader, path: Path) -> list[int]:
     return [1, 2, 3] if dataset.count >= 3 else [1, 1, 1]
 
 
+def _apply(affine: rasterio.Affine, first: Array, second: Array) -> tuple[Array, Array]:
+    """The affine map of two coordinate arrays."""
+    return (
+        affine.a * first + affine.b * second + affine.c,
+        affine.d * first + affine.e * second + affine.f,
+    )
+
+
 def _turn(crs: pyproj.CRS) -> float | None:
     """Width of the world in the units of x, for systems whose x jumps where the longitude wraps."""
     if crs.is_geographic:
@@ -76,6 +84,8 @@ class GeoTiffSource(GriddedSource, PixelGrid):
             raise
         self._turn = _turn(self._crs)
         self._size = (self._dataset.width, self._dataset.height)
+        middle = np.array(self._size) / 2
+        self._middle_x = float(_apply(self._dataset.transform, middle[0], middle[1])[0])
         self.attribution = self._dataset.tags().get("TIFFTAG_COPYRIGHT", "").strip()
 
     def to_pixel(self, latitude: Array, longitude: Array) -> tuple[Array, Array]:
@@ -84,9 +94,8 @@ class GeoTiffSource(GriddedSource, PixelGrid):
         if self._turn is not None:
             middle = x.flat[x.size // 2]
             x = x - self._turn * np.round((x - middle) / self._turn)
-            raster_middle = (self._dataset.transform * (self._size[0] / 2, self._size[1] / 2))[0]
-            x = x - self._turn * np.round((middle - raster_middle) / self._turn)
-        column, row = ~self._dataset.transform * (x, y)
+            x = x - self._turn * np.round((middle - self._middle_x) / self._turn)
+        column, row = _apply(~self._dataset.transform, x, y)
         return np.where(np.isfinite(x), column, np.nan), np.where(np.isfinite(y), row, np.nan)
 
     def read(self, window: Window) -> Pixels:
@@ -130,7 +139,7 @@ class GeoTiffSource(GriddedSource, PixelGrid):
     def bounds(self) -> GeoBounds:
         """The rectangle around the raster's edges."""
         column, row = np.meshgrid(np.linspace(0, self._size[0], 9), np.linspace(0, self._size[1], 9))
-        x, y = self._dataset.transform * (column, row)
+        x, y = _apply(self._dataset.transform, column, row)
         longitude, latitude = self._to_crs.transform(x, y, direction="INVERSE")
         if self._turn is not None and np.ptp(x) >= self._turn / 2:
             return GeoBounds(-180.0, float(np.min(latitude)), 180.0, float(np.max(latitude)))
@@ -139,7 +148,7 @@ class GeoTiffSource(GriddedSource, PixelGrid):
     def info(self) -> MapInfo:
         """What the map holds; the resolution is measured at its middle."""
         column = np.array([0.0, 1.0]) + self._size[0] / 2
-        x, y = self._dataset.transform * (column, np.full(2, self._size[1] / 2))
+        x, y = _apply(self._dataset.transform, column, np.full(2, self._size[1] / 2))
         longitude, latitude = self._to_crs.transform(x, y, direction="INVERSE")
         resolution = pyproj.Geod(ellps="WGS84").inv(longitude[0], latitude[0], longitude[1], latitude[1])[2]
         return MapInfo("geotiff", str(self._path), self.bounds(), (), float(resolution), self.attribution)

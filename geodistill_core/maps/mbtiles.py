@@ -11,14 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.geometry.bounds import GeoBounds
 from geodistill_core.maps.decode import decode_tile
-from geodistill_core.maps.grid import PixelGrid, Pixels, Window
+from geodistill_core.maps.grid import PixelGrid
 from geodistill_core.maps.gridded import GriddedSource
+from geodistill_core.maps.slippy import SlippyGrid
 from geodistill_core.maps.source import MapInfo
 from geodistill_core.maps.target import Target
 from geodistill_core.types import Array
@@ -26,36 +25,6 @@ from geodistill_core.types import Array
 _CACHED_TILES = 256
 # A zoom level is good enough up to this much coarser than the resolution asked for.
 _ZOOM_SLACK = 1.1
-
-
-class _ZoomLevel(PixelGrid):
-    """The world at one zoom level."""
-
-    def __init__(self, source: MBTilesSource, zoom: int) -> None:
-        self._source, self._zoom = source, zoom
-
-    def to_pixel(self, latitude: Array, longitude: Array) -> tuple[Array, Array]:
-        """See `PixelGrid.to_pixel`."""
-        if np.abs(latitude).max() > mercator.MAX_LATITUDE:
-            return np.full_like(latitude, np.nan), np.full_like(latitude, np.nan)
-        return mercator.to_pixel(latitude, longitude, self._zoom, self._source.tile_size)
-
-    def read(self, window: Window) -> Pixels:
-        """See `PixelGrid.read`."""
-        size = self._source.tile_size
-        rgb = np.zeros((window.height, window.width, 3), np.uint8)
-        valid = np.zeros((window.height, window.width), np.bool_)
-        for row in range(window.row // size, -(-(window.row + window.height) // size)):
-            for column in range(window.column // size, -(-(window.column + window.width) // size)):
-                tile = self._source.slippy_tile(column % (1 << self._zoom), row, self._zoom)
-                if tile is None:
-                    continue
-                y, x = row * size - window.row, column * size - window.column
-                inside = np.s_[max(y, 0) : y + size, max(x, 0) : x + size]
-                cut = np.s_[max(-y, 0) : window.height - y, max(-x, 0) : window.width - x]
-                rgb[inside] = tile[0][cut]
-                valid[inside] = True if tile[1] is None else tile[1][cut]
-        return rgb, valid
 
 
 class MBTilesSource(GriddedSource):
@@ -164,8 +133,8 @@ class MBTilesSource(GriddedSource):
                 mercator.metres_per_pixel(latitude, zoom, self.tile_size)
                 <= _ZOOM_SLACK * target.metres_per_pixel
             ):
-                return (_ZoomLevel(self, zoom),)
-        return (_ZoomLevel(self, self._zooms[-1]),)
+                return (SlippyGrid(zoom, self.tile_size, self.slippy_tile),)
+        return (SlippyGrid(self._zooms[-1], self.tile_size, self.slippy_tile),)
 
     def bounds(self) -> GeoBounds:
         """As the metadata say, or around all tiles."""

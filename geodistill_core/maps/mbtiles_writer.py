@@ -46,6 +46,15 @@ def _slippy_tiles(bounds: GeoBounds, zoom: int) -> tuple[range, range]:
     return columns, rows
 
 
+def _whole_pixels(bounds: GeoBounds, zoom: int) -> str:
+    """Metadata bounds, grown to whole pixels: GDAL places its first pixel at the bounds' corner."""
+    left, top = mercator.to_pixel(bounds.north, bounds.west, zoom)
+    right, bottom = mercator.to_pixel(bounds.south, bounds.west + bounds.width, zoom)
+    north, west = mercator.to_geodetic(math.floor(left), math.floor(top), zoom)
+    south, east = mercator.to_geodetic(math.ceil(right), math.ceil(bottom), zoom)
+    return f"{west!r},{south!r},{east!r},{north!r}"
+
+
 def _pixels(source: TileGiver, target: SlippyTarget) -> Pixels:
     if isinstance(source, GriddedSource):
         return source.sample(target)
@@ -104,7 +113,7 @@ def write_mbtiles(
         "type": "baselayer",
         "version": "1",
         "format": image_format,
-        "bounds": f"{bounds.west!r},{bounds.south!r},{bounds.east!r},{bounds.north!r}",
+        "bounds": _whole_pixels(bounds, zoom),
         "minzoom": str(zoom),
         "maxzoom": str(zoom),
         "attribution": attribution,

@@ -20,6 +20,8 @@ from geodistill_core.types import Array
 _NODES = (1.0 - np.cos(np.pi * np.arange(7) / 6)) / 2.0
 _BLOCK = 512
 _MARGIN = 2
+# A scale this close to a whole number is that number.
+_WHOLE = 1e-3
 # A window this large means that the projection falls apart at the place asked for (cv2.remap ends at 32767).
 _MAX_WINDOW_SIDE, _MAX_WINDOW_PIXELS = 32_000, 1 << 27
 
@@ -50,8 +52,8 @@ def _steps(nodes: Array, target: Target) -> tuple[int, int]:
     along_row = (nodes[:, 3, 6] - nodes[:, 3, 0]) / target.side
     along_column = (nodes[:, 6, 3] - nodes[:, 0, 3]) / target.side
     pixels_per_target_pixel = np.hypot(along_row, along_column)
-    decimation = max(1, int(pixels_per_target_pixel.min() // 2))
-    samples = max(1, math.ceil(pixels_per_target_pixel.max() / decimation - 1e-3))
+    decimation = max(1, int((pixels_per_target_pixel.min() + _WHOLE) // 2))
+    samples = max(1, math.ceil(pixels_per_target_pixel.max() / decimation - _WHOLE))
     return decimation, samples
 
 
