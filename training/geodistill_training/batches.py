@@ -33,9 +33,9 @@ def _rgb(tile: Array) -> Array:
 class StepBatches(Dataset[Batch]):
     """Item `step` is the whole batch of that step: of flats in a pretext step, of pairs otherwise."""
 
-    def __init__(self, recipe: Recipe, folders: list[Path]) -> None:
+    def __init__(self, recipe: Recipe, flats: list[Path], pairs: list[Path]) -> None:
         self.recipe = recipe
-        self.cities = [open_city(folder) for folder in folders]
+        self.flats, self.pairs = flats, pairs
         self.geometry = StripGeometry()
 
     def __len__(self) -> int:
@@ -44,10 +44,10 @@ class StepBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.recipe.seed, step])
         stage, within = self.recipe.stage_at(step)
-        chosen = rng.choice(len(self.cities), self.recipe.batch, replace=len(self.cities) < self.recipe.batch)
         flat = stage.pretext > 0 and (within % 2 == 0 or stage.contrastive + stage.distill == 0)
-        make = self._flat if flat else self._pair
-        samples = [make(self.cities[i], rng) for i in chosen]
+        make, cities = (self._flat, self.flats) if flat else (self._pair, self.pairs)
+        chosen = rng.choice(len(cities), self.recipe.batch, replace=len(cities) < self.recipe.batch)
+        samples = [make(open_city(cities[i]), rng) for i in chosen]
         batch = {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
         batch["gauge"] = torch.tensor(int(rng.integers(8)))
         return batch
@@ -55,7 +55,7 @@ class StepBatches(Dataset[Batch]):
     def _flat(self, city: dict[str, Array], rng: np.random.Generator) -> dict[str, Array]:
         """A pretext sample: where the strip was taken was drawn here."""
         row = int(rng.integers(len(city["flat"])))
-        reach, data = self.recipe.data.position_range_m, self.recipe.data
+        reach = self.recipe.data.position_range_m
         east, north = rng.uniform(-reach, reach, 2)
         yaw, height = rng.uniform(-math.pi, math.pi), rng.uniform(1.4, 2.8)
         tile, source = city["flat"][row], city["flat_source"][row]
@@ -66,7 +66,6 @@ class StepBatches(Dataset[Batch]):
         if rng.random() < 0.3:
             visible = hide_sector(visible, rng)
         stated = height * (1 + rng.normal(0, 0.03))
-        cells = data.tile_extent_m / 2 / 2
         return {
             "tile": _rgb(photometric(tile, rng)),
             "strip": _pixels(strip, visible),

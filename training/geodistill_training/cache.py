@@ -14,11 +14,21 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.progress import Progress
 
-from geodistill_core.datasets.synthcity import LEVELS, TRAIN_STYLES, WORLD_VERSION, Level, sample_pair
+from geodistill_core.datasets.synthcity import (
+    LEVELS,
+    TRAIN_STYLES,
+    WORLD_VERSION,
+    Level,
+    build_city,
+    draw_conditions,
+    render_overhead,
+    sample_pair,
+)
 from geodistill_core.geometry.ground_plane import camera_in_level
 from geodistill_core.models.strip import StripGeometry, ground_strip
 from geodistill_core.types import Array
@@ -27,6 +37,7 @@ from geodistill_training.recipe import DataRecipe
 TILE_METRES_PER_PIXEL = 0.25
 FLAT_METRES_PER_PIXEL = 0.15
 _HEADING_SIGMA_DEG = 2.0
+_FLAT_STREAM = 77
 
 
 def training_levels(data: DataRecipe) -> tuple[Level, Level]:
@@ -42,25 +53,38 @@ def training_levels(data: DataRecipe) -> tuple[Level, Level]:
     return replace(LEVELS["standard"], name="clear", **common), replace(LEVELS["hard"], name="adverse", **common)
 
 
+Kind = Literal["pairs", "flats"]
+
+
 @dataclass(frozen=True, slots=True)
 class CityJob:
     """One city to render."""
 
+    kind: Kind
     style: str
     seed: int
     path: Path
 
 
-def city_jobs(data: DataRecipe, folder: Path) -> list[CityJob]:
-    """Every city of a data recipe, styles interleaved."""
-    seeds = range(data.first_seed, data.first_seed + data.cities_per_style)
-    return [CityJob(style, seed, folder / f"{style}-{seed:05d}") for seed in seeds for style in TRAIN_STYLES]
+def sample_flat(style: str, seed: int, index: int, tile_extent_m: float) -> tuple[Array, Array]:
+    """Two pictures of one place under different light, seasons and cars: tile [N, N, 3] and a finer, wider one."""
+    city = build_city(style, seed)
+    rng = np.random.default_rng([seed, index, _FLAT_STREAM])
+    level = LEVELS["standard"]
+    reach = city.size_m / 2 - tile_extent_m / 2
+    east, north, _ = city.lane_pose(rng)
+    east, north = np.clip([east, north] + rng.uniform(-8, 8, 2), -reach, reach)
+    tile = render_overhead(city, east, north, tile_extent_m, TILE_METRES_PER_PIXEL, draw_conditions(level, rng, True), level.change)
+    source = render_overhead(
+        city, east, north, 512 * FLAT_METRES_PER_PIXEL, FLAT_METRES_PER_PIXEL, draw_conditions(level, rng, True)
+    )
+    return tile[0], source[0]
 
 
-def _render_city(job: CityJob, data: DataRecipe) -> None:
+def _pairs(job: CityJob, data: DataRecipe) -> dict[str, list[Array]]:
     geometry = StripGeometry()
     clear, adverse = training_levels(data)
-    rows: dict[str, list[Array]] = {"strip": [], "visible": [], "mount": [], "yaw": [], "tile": [], "flat": [], "flat_source": []}
+    rows: dict[str, list[Array]] = {key: [] for key in ("strip", "visible", "mount", "yaw", "tile")}
     for index in range(data.pairs_per_city):
         level = adverse if index % 4 == 3 else clear
         pair = sample_pair(
@@ -70,35 +94,45 @@ def _render_city(job: CityJob, data: DataRecipe) -> None:
         rows["strip"].append(strip)
         rows["visible"].append((visible * 255).astype(np.uint8))
         rows["mount"].append(camera_in_level(pair.ground)[1].astype(np.float32))
-        rows["yaw"].append(np.float32(pair.prior.yaw_enu_rad))
+        rows["yaw"].append(np.array(pair.prior.yaw_enu_rad, np.float32))
         rows["tile"].append(pair.tile.rgb)
-    for index in range(data.flats_per_city):
-        picture, source = sample_flat(job.style, job.seed, index, data.tile_extent_m)
-        rows["flat"].append(picture)
-        rows["flat_source"].append(source)
+    return rows
+
+
+def _flats(job: CityJob, data: DataRecipe) -> dict[str, list[Array]]:
+    samples = [sample_flat(job.style, job.seed, index, data.tile_extent_m) for index in range(data.flats_per_city)]
+    return {"flat": [tile for tile, _ in samples], "flat_source": [source for _, source in samples]}
+
+
+def _render(arguments: tuple[CityJob, DataRecipe]) -> None:
+    """Render one city's file set beside its place and move it there in one step."""
+    job, data = arguments
+    rows = _pairs(job, data) if job.kind == "pairs" else _flats(job, data)
     temporary = job.path.with_name(f".{job.path.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    temporary.mkdir(parents=True)
     for key, values in rows.items():
         np.save(temporary / f"{key}.npy", np.stack(values))
     os.replace(temporary, job.path)
 
 
-def _render_star(arguments: tuple[CityJob, DataRecipe]) -> None:
-    _render_city(*arguments)
-
-
-def render_cache(data: DataRecipe, root: Path, workers: int) -> list[Path]:
-    """Render what is missing (resumable) and return the cities' folders in order."""
+def city_jobs(data: DataRecipe, root: Path, kind: Kind) -> list[CityJob]:
+    """Every city of a data recipe, styles interleaved."""
     digest = hashlib.sha256(data.model_dump_json().encode()).hexdigest()[:12]
-    folder = root / f"synthcity-v{WORLD_VERSION}-{digest}"
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = city_jobs(data, folder)
+    folder = root / f"synthcity-v{WORLD_VERSION}-{digest}" / kind
+    seeds = range(data.first_seed, data.first_seed + data.cities_per_style)
+    return [CityJob(kind, style, seed, folder / f"{style}-{seed:05d}") for seed in seeds for style in TRAIN_STYLES]
+
+
+def render_cache(data: DataRecipe, root: Path, kind: Kind, workers: int) -> list[Path]:
+    """Render what is missing (resumable) and return the cities' folders in order."""
+    jobs = city_jobs(data, root, kind)
+    jobs[0].path.parent.mkdir(parents=True, exist_ok=True)
     missing = [(job, data) for job in jobs if not job.path.is_dir()]
     if missing:
         with multiprocessing.get_context("spawn").Pool(workers) as pool, Progress() as progress:
-            task = progress.add_task("rendering cities", total=len(jobs), completed=len(jobs) - len(missing))
-            for _ in pool.imap_unordered(_render_star, missing):
+            task = progress.add_task(f"rendering {kind}", total=len(jobs), completed=len(jobs) - len(missing))
+            for _ in pool.imap_unordered(_render, missing):
                 progress.advance(task)
     return [job.path for job in jobs]
 

@@ -55,6 +55,7 @@ def ship(recipe: Recipe, network: CrossViewNetwork, output: Path, calibration_pa
 def train_and_ship(recipe: Recipe, output: Path, run: Path, cache: Path, threads: int, calibration_pairs: int) -> Manifest:
     """Render, train, calibrate, write; every part resumes where it stopped."""
     torch.set_num_threads(threads)
-    folders = render_cache(recipe.data, cache, workers=threads)
-    network = train(recipe, folders, run)
+    flats = render_cache(recipe.data, cache, "flats", workers=threads)
+    pairs = render_cache(recipe.data, cache, "pairs", workers=threads)
+    network = train(recipe, flats, pairs, run)
     return ship(recipe, network, output, calibration_pairs)

@@ -130,9 +130,9 @@ def train_step(state: TrainingState, recipe: Recipe, batch: Batch) -> float:
     return float(loss.detach())
 
 
-def _batches(recipe: Recipe, folders: list[Path], start: int, workers: int) -> Iterator[Batch]:
+def _batches(recipe: Recipe, flats: list[Path], pairs: list[Path], start: int, workers: int) -> Iterator[Batch]:
     loader = DataLoader(
-        StepBatches(recipe, folders),
+        StepBatches(recipe, flats, pairs),
         batch_size=None,
         sampler=range(start, recipe.steps),
         num_workers=workers,
@@ -141,7 +141,7 @@ def _batches(recipe: Recipe, folders: list[Path], start: int, workers: int) -> I
     return iter(loader)
 
 
-def train(recipe: Recipe, folders: list[Path], run: Path, workers: int = 1) -> Tiny:
+def train(recipe: Recipe, flats: list[Path], pairs: list[Path], run: Path, workers: int = 1) -> Tiny:
     """Train, or continue the run in folder `run`, and return the network."""
     run.mkdir(parents=True, exist_ok=True)
     state, path, digest = fresh_state(recipe), run / "snapshot.pt", recipe.digest()
@@ -152,7 +152,7 @@ def train(recipe: Recipe, folders: list[Path], run: Path, workers: int = 1) -> T
         task = progress.add_task("training", total=recipe.steps, completed=state.step)
         means: dict[str, float] = {}
         saved = time.monotonic()
-        for batch in _batches(recipe, folders, state.step, workers):
+        for batch in _batches(recipe, flats, pairs, state.step, workers):
             stage, _ = recipe.stage_at(state.step)
             kind = "pretext" if "place_m" in batch else "pairs"
             loss = train_step(state, recipe, batch)
