@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation leaves on disk: stable JSON, trajectories in TUM format, versions."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from geodistill_core.evaluation.metrics import FrameResult
+from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.types import GeoPoint
+
+FLOAT_DIGITS = 6
+VERSIONED = ("geodistill", "torch", "numpy", "opencv-python-headless", "pyproj", "rosbags")
+
+
+def package_version() -> str:
+    """Version of this package; "source" where it runs from a checkout that was never installed."""
+    try:
+        return metadata.version("geodistill")
+    except metadata.PackageNotFoundError:
+        return "source"
+
+
+def versions(distributions: Iterable[str] = VERSIONED) -> dict[str, str]:
+    """Version of Python and of each distribution that is installed."""
+    found = {"python": platform.python_version()}
+    for name in distributions:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def to_json(payload: Any) -> str:
+    """Sorted keys, six decimals, null for NaN and infinity, a final newline: same input, same bytes."""
+    return json.dumps(_clean(payload), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    if isinstance(value, float):
+        # adding zero turns -0.0 into 0.0
+        return round(value, FLOAT_DIGITS) + 0.0 if math.isfinite(value) else None
+    return value
+
+
+def write_json(path: Path, payload: Any) -> None:
+    """Write `to_json(payload)`, creating the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(payload), encoding="utf-8")
+
+
+def write_tum(folder: Path, results: Sequence[FrameResult]) -> list[Path]:
+    """Write `estimate.tum` and `truth.tum` (s, x east, y north, z 0, quaternion) in one ENU frame.
+
+    The origin is the first truth, or the first answer where there is no truth. Returns the files written.
+    """
+    answers = [(r.stamp_ns, r.answer) for r in results if r.answer is not None]
+    truths = [(r.stamp_ns, r.truth) for r in results if r.truth is not None]
+    first = truths[0][1] if truths else answers[0][1] if answers else None
+    if first is None:
+        return []
+    frame = LocalFrame(GeoPoint(first.latitude, first.longitude))
+    written = []
+    for name, poses in (("estimate", answers), ("truth", truths)):
+        lines = [_tum_line(stamp_ns, pose, frame) for stamp_ns, pose in poses]
+        if lines:
+            path = folder / f"{name}.tum"
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def _tum_line(stamp_ns: int, pose: Any, frame: LocalFrame) -> str:
+    # rounding before adding zero keeps "-0.000000" out of the file
+    east_m, north_m = (round(float(v), 6) + 0.0 for v in frame.to_enu(pose.latitude, pose.longitude))
+    half = pose.yaw_enu_rad / 2.0
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    return (
+        f"{seconds}.{nanoseconds:09d} {east_m:.6f} {north_m:.6f} 0.000000 "
+        f"0.000000000 0.000000000 {math.sin(half):.9f} {math.cos(half):.9f}"
+    )

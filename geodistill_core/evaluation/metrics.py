@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of a run against truth and the `metrics.json` summary.
+
+Position errors live in the ENU tangent plane at the truth; longitudinal runs along the true heading, lateral
+is positive to the left of it. Frames without truth count as localized but enter no error statistic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from geodistill_core.datasets.truth import Truth
+from geodistill_core.errors import DatasetError
+from geodistill_core.geometry.angles import wrap
+from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.types import Array, Estimate, GeoPoint
+
+COVERAGE_LEVELS = (0.5, 0.68, 0.9, 0.95, 0.99)
+POSITION_RECALL_M = (1, 3, 5)
+YAW_RECALL_DEG = (1, 5)
+NEES_DOF = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PoseAnswer:
+    """What was claimed for a frame: WGS-84 degrees, ENU yaw, 3x3 covariance (east m, north m, yaw rad)."""
+
+    latitude: float
+    longitude: float
+    yaw_enu_rad: float
+    covariance: Array
+    status: str = "ok"
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> PoseAnswer:
+        """The pose of a full estimate, without its heat map and imagery."""
+        return cls(
+            estimate.latitude,
+            estimate.longitude,
+            estimate.yaw_enu_rad,
+            estimate.covariance,
+            estimate.status.value,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """One camera frame of a run: exactly one of `answer` and `dropped` (the reason) is set."""
+
+    stamp_ns: int
+    truth: Truth | None = None
+    answer: PoseAnswer | None = None
+    gnss: tuple[float, float] | None = None
+    latency_ms: float | None = None
+    dropped: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.answer is None) == (self.dropped is None):
+            raise DatasetError(
+                f"frame {self.stamp_ns} must have either an answer or a reason why it was dropped"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FrameErrors:
+    """Signed errors of one answer (answer minus truth), and how they compare with its covariance."""
+
+    east_m: float
+    north_m: float
+    lateral_m: float
+    longitudinal_m: float
+    yaw_rad: float
+    nees: float
+    position_mahalanobis_sq: float
+
+    @property
+    def position_m(self) -> float:
+        """Horizontal distance."""
+        return math.hypot(self.east_m, self.north_m)
+
+
+def frame_errors(answer: PoseAnswer, truth: Truth) -> FrameErrors:
+    """Errors of an answer; raises DatasetError for a covariance that is not positive definite."""
+    east_m, north_m = offset_m(answer.latitude, answer.longitude, truth)
+    yaw_rad = float(wrap(answer.yaw_enu_rad - truth.yaw_enu_rad))
+    cos, sin = math.cos(truth.yaw_enu_rad), math.sin(truth.yaw_enu_rad)
+    error = np.array([east_m, north_m, yaw_rad])
+    return FrameErrors(
+        east_m=east_m,
+        north_m=north_m,
+        lateral_m=cos * north_m - sin * east_m,
+        longitudinal_m=cos * east_m + sin * north_m,
+        yaw_rad=yaw_rad,
+        nees=_mahalanobis_sq(error, answer.covariance),
+        position_mahalanobis_sq=_mahalanobis_sq(error[:2], np.asarray(answer.covariance)[:2, :2]),
+    )
+
+
+def offset_m(latitude: float, longitude: float, truth: Truth) -> tuple[float, float]:
+    """Metres east and north of the truth."""
+    east_m, north_m = LocalFrame(GeoPoint(truth.latitude, truth.longitude)).to_enu(latitude, longitude)
+    return float(east_m), float(north_m)
+
+
+def _mahalanobis_sq(error: Array, covariance: Array) -> float:
+    try:
+        whitened = np.linalg.solve(np.linalg.cholesky(np.asarray(covariance, dtype=np.float64)), error)
+        if not np.isfinite(whitened).all():
+            raise np.linalg.LinAlgError
+    except np.linalg.LinAlgError as problem:
+        raise DatasetError(
+            f"covariance {np.asarray(covariance).tolist()} is not positive definite; mend its publisher"
+        ) from problem
+    return float(whitened @ whitened)
+
+
+def ellipse_quantile_sq(probability: float) -> float:
+    """Squared Mahalanobis radius of the 2-D ellipse that holds `probability` (chi-square quantile, 2 dof)."""
+    return -2.0 * math.log1p(-probability)
+
+
+def scored(results: Iterable[FrameResult]) -> list[FrameErrors]:
+    """Errors of every frame that has both an answer and truth, in order."""
+    return [frame_errors(r.answer, r.truth) for r in results if r.answer is not None and r.truth is not None]
+
+
+def gnss_errors_m(results: Iterable[FrameResult]) -> Array:
+    """Horizontal GNSS error of every frame that has both a fix and truth, dropped frames included."""
+    return np.array(
+        [math.hypot(*offset_m(*r.gnss, r.truth)) for r in results if r.gnss and r.truth], dtype=np.float64
+    )
+
+
+def summarize(
+    results: Sequence[FrameResult],
+    *,
+    model: str,
+    map_name: str,
+    seed: int | None = None,
+    versions: Mapping[str, str] | None = None,
+    elapsed_s: float | None = None,
+) -> dict[str, Any]:
+    """The `metrics.json` dictionary.
+
+    `recall` is the share of scored frames (answer and truth present) within the limit; how many frames were
+    answered at all stands in `frames_localized` and `dropped`. Latency and throughput are null when nobody
+    measured them (`latency_ms` of the frames, `elapsed_s` of the run), so that an offline run has the same
+    bytes every time.
+    """
+    errors = scored(results)
+    position = np.array([e.position_m for e in errors], dtype=np.float64)
+    yaw_deg = np.degrees(np.abs([e.yaw_rad for e in errors]))
+    dropped = Counter(r.dropped for r in results if r.dropped is not None)
+    latency = np.array([r.latency_ms for r in results if r.latency_ms is not None], dtype=np.float64)
+    position_sq = np.array([e.position_mahalanobis_sq for e in errors], dtype=np.float64)
+    localized = len(results) - sum(dropped.values())
+    return {
+        "frames": len(results),
+        "frames_localized": localized,
+        "dropped": dict(dropped),
+        "position_error_m": spread(position),
+        "lateral_error_m": spread(np.abs([e.lateral_m for e in errors])),
+        "longitudinal_error_m": spread(np.abs([e.longitudinal_m for e in errors])),
+        "yaw_error_deg": spread(yaw_deg),
+        "recall": {f"{limit}m": share_within(position, limit) for limit in POSITION_RECALL_M}
+        | {f"{limit}deg": share_within(yaw_deg, limit) for limit in YAW_RECALL_DEG},
+        "gnss_error_m": spread(gnss_errors_m(results)),
+        "nees": _nees(np.array([e.nees for e in errors], dtype=np.float64)),
+        "coverage": {f"{p:g}": share_within(position_sq, ellipse_quantile_sq(p)) for p in COVERAGE_LEVELS},
+        "latency_ms": {f"p{q}": _percentile(latency, q) for q in (50, 90, 99)},
+        "throughput_hz": localized / elapsed_s if elapsed_s else None,
+        "model": model,
+        "map": map_name,
+        "seed": seed,
+        "versions": dict(versions or {}),
+    }
+
+
+def spread(values: Any) -> dict[str, float | None]:
+    """Mean, median, p90, p95 and maximum (None each for no values)."""
+    array = np.asarray(values, dtype=np.float64)
+    return {
+        "mean": float(array.mean()) if array.size else None,
+        "median": _percentile(array, 50),
+        "p90": _percentile(array, 90),
+        "p95": _percentile(array, 95),
+        "max": float(array.max()) if array.size else None,
+    }
+
+
+def share_within(values: Any, limit: float) -> float | None:
+    """Fraction of values that are at most `limit` (None for no values)."""
+    array = np.asarray(values, dtype=np.float64)
+    return float((array <= limit).mean()) if array.size else None
+
+
+def _percentile(array: Array, q: float) -> float | None:
+    return float(np.percentile(array, q)) if array.size else None
+
+
+def _nees(values: Array) -> dict[str, float | int | None]:
+    mean = float(values.mean()) if values.size else None
+    return {"mean": mean, "median": _percentile(values, 50), "p95": _percentile(values, 95), "dof": NEES_DOF}
