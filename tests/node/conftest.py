@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's tests: a real rclpy on an own domain, a fake engine for speed, waits for events and never for time."""
+"""The node's tests: a real rclpy on an own domain, a fake engine for speed, waits for events."""
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,27 @@ os.environ.update(
 )
 
 
-@pytest.fixture
-def world():
-    """A running node with a fake engine and a tester beside it; everything is torn down afterwards."""
+def make_worlds():
     pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
     from ros_world import World
 
-    with World() as running:
-        yield running
+    with ExitStack() as stack:
+        yield lambda **parameters: stack.enter_context(World(**parameters))
+
+
+@pytest.fixture
+def worlds():
+    """Make running nodes with a fake engine and a tester beside each; all are torn down with the test."""
+    yield from make_worlds()
+
+
+@pytest.fixture(scope="module")
+def module_worlds():
+    """The same, torn down with the module."""
+    yield from make_worlds()
+
+
+@pytest.fixture
+def world(worlds):
+    """One fresh node, unconfigured."""
+    return worlds()

@@ -2,6 +2,7 @@
 """A node under test, a tester node that talks to it over DDS, and a fake engine."""
 
 import array
+import itertools
 import json
 import math
 import threading
@@ -61,9 +62,12 @@ class FakeLocalizer:
 
 
 class World:
-    """Node and tester in one process, each with its own context, executor and thread."""
+    """Node and tester in one process and one namespace, each with its own context, executor and thread."""
+
+    _numbers = itertools.count()
 
     def __init__(self, **parameters):
+        self.namespace = f"/world{next(self._numbers)}"
         self.localizer = FakeLocalizer()
         self.engine_error = None
         self.engines_opened = self.engines_closed = 0
@@ -76,13 +80,11 @@ class World:
     def __enter__(self):
         overrides = [Parameter(name, value=value) for name, value in self.parameters.items()]
         self.node = self._spin(
-            lambda context: LocalizerNode(self._open, context=context, parameter_overrides=overrides),
+            lambda **where: LocalizerNode(self._open, parameter_overrides=overrides, **where),
             MultiThreadedExecutor,
             num_threads=3,
         )
-        self.tester = self._spin(
-            lambda context: rclpy.create_node("tester", context=context), SingleThreadedExecutor
-        )
+        self.tester = self._spin(lambda **where: rclpy.create_node("tester", **where), SingleThreadedExecutor)
         self.collect(PoseWithCovarianceStamped, "geodistill/pose", self.poses, 10)
         self.collect(DiagnosticArray, "/diagnostics", self.diagnostics, 10)
         self._publishers = {}
@@ -101,7 +103,7 @@ class World:
     def _spin(self, make, executor_class, **arguments):
         context = Context()
         rclpy.init(context=context)
-        node = make(context)
+        node = make(context=context, namespace=self.namespace, enable_rosout=False)
         executor = executor_class(context=context, **arguments)
         executor.add_node(node)
         thread = threading.Thread(target=executor.spin, daemon=True)
@@ -125,7 +127,8 @@ class World:
     def collect(self, kind, topic, into, qos):
         def take(message):
             with self.arrived:
-                into.append(message)
+                if kind is not DiagnosticArray or message.status[0].name.startswith(self.namespace + "/"):
+                    into.append(message)
                 self.arrived.notify_all()
 
         return self.tester.create_subscription(kind, topic, take, qos)
@@ -170,6 +173,9 @@ class World:
     def status(self):
         answer = self.call(Trigger, "geodistill/status", Trigger.Request())
         return answer.success, json.loads(answer.message)
+
+    def count(self, name):
+        return int(self.status()[1]["values"].get(name, 0))
 
     def set_parameter(self, name, value):
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])

@@ -173,7 +173,7 @@ class LocalizerNode(LifecycleNode):
         health = health_of(self._state, self._refusal, self._session, self._declared.current(), self.counters)
         stamp = self.get_clock().now().to_msg()
         model = self._declared.current().model
-        self._diagnostics.publish(diagnostic_array(health, stamp, f"{self.get_name()}: localizer", model))
+        self._diagnostics.publish(diagnostic_array(health, stamp, f"{self.get_fully_qualified_name()}: localizer", model))
 
     def _on_status(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """`~/status`: the diagnostics as JSON, at once."""

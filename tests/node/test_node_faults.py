@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Broken inputs: each is counted under its own name and costs one frame; the next good frame is answered."""
+
+import math
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
+
+from geodistill_ros.messages import header_of
+from geometry_msgs.msg import Quaternion
+from ros_world import camera_info, compressed_image, picture, raw_image
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, NavSatStatus
+
+from geodistill_core.errors import MapError, RuntimeBackendError
+
+JPEG = cv2.imencode(".jpg", picture())[1].tobytes()
+SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def compressed(module_worlds):
+    world = module_worlds()
+    world.start()
+    return world
+
+
+@pytest.fixture(scope="module")
+def raw(module_worlds):
+    world = module_worlds(image_transport="raw")
+    world.start()
+    return world
+
+
+def survives(world, counter, send):
+    """`send` costs exactly one `counter` and no pose; a good frame is answered afterwards."""
+    world.prepare()
+    before, poses = world.count(counter), len(world.poses)
+    send()
+    world.wait_count(counter, before + 1)
+    assert len(world.poses) == poses
+    world.good_frame_gets_a_pose()
+    assert world.count(counter) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("counter", "shift_ns"),
+    [("dropped.stale", -5 * SECOND_NS), ("dropped.future", 2 * SECOND_NS)],
+)
+def test_image_stamp_far_from_now_is_dropped(compressed, counter, shift_ns):
+    survives(compressed, counter, lambda: compressed.send(compressed_image(compressed.now_ns() + shift_ns)))
+
+
+def test_image_stamp_zero_is_dropped(compressed):
+    survives(compressed, "dropped.stamp_zero", lambda: compressed.send(compressed_image(0)))
+
+
+@pytest.mark.parametrize("step_back_ns", [0, 50_000_000])
+def test_repeated_and_backward_stamps_are_dropped(compressed, step_back_ns):
+    last_ns = None
+
+    def send():
+        compressed.send(compressed_image(last_ns - step_back_ns))
+
+    pose = compressed.good_frame_gets_a_pose()
+    last_ns = pose.header.stamp.sec * SECOND_NS + pose.header.stamp.nanosec
+    survives(compressed, "dropped.stamp_backwards", send)
+
+
+@pytest.mark.parametrize(
+    ("counter", "data"),
+    [
+        ("dropped.truncated", JPEG[: len(JPEG) // 2]),
+        ("dropped.truncated", JPEG[:-2]),
+        ("dropped.decode", b"<html>404 not found</html>"),
+        ("dropped.decode", b""),
+        ("dropped.blank", cv2.imencode(".jpg", np.zeros((64, 128, 3), np.uint8))[1].tobytes()),
+        ("dropped.size", cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()),
+    ],
+)
+def test_broken_compressed_image_is_dropped(compressed, counter, data):
+    survives(compressed, counter, lambda: compressed.send(compressed_image(compressed.now_ns(), data=data)))
+
+
+@pytest.mark.parametrize(
+    ("counter", "fields"),
+    [
+        ("dropped.encoding", {"encoding": "bayer_xyz"}),
+        ("dropped.encoding", {"encoding": ""}),
+        ("dropped.step", {"step": 10}),
+        ("dropped.truncated", {"data": bytes(100)}),
+        ("dropped.size", {"width": 2**31, "height": 2**31}),
+        ("dropped.size", {"width": 0, "height": 0, "step": 0, "data": b""}),
+    ],
+)
+def test_broken_raw_image_is_dropped(raw, counter, fields):
+    survives(raw, counter, lambda: raw.send(raw_image(raw.now_ns(), **fields)))
+
+
+@pytest.mark.parametrize(
+    ("reason", "fields"),
+    [
+        ("no_fix", {"status": NavSatStatus(status=-1)}),
+        ("no_fix", {"status": NavSatStatus(status=-2)}),
+        ("nan", {"latitude": math.nan}),
+        ("nan", {"longitude": math.inf}),
+        ("out_of_range", {"latitude": 91.0}),
+        ("null_island", {"latitude": 0.0, "longitude": 0.0}),
+        ("stamp_zero", {"header": header_of(0, "gnss")}),
+        ("jump", {"latitude": 48.2}),
+    ],
+)
+def test_unusable_fix_is_counted_by_reason_and_ignored(compressed, reason, fields):
+    survives(compressed, f"gnss.rejected.{reason}", lambda: compressed.send_fix(**fields))
+
+
+@pytest.mark.parametrize("covariance", [[0.0] * 9, [-1.0] * 9, [math.nan] * 9])
+def test_fix_without_a_usable_covariance_gets_the_default_sigma(compressed, covariance):
+    before = compressed.counters().get("gnss.sigma_default", 0)
+    compressed.prepare()
+    compressed.send_fix(position_covariance=covariance)
+    compressed.wait_count("gnss.sigma_default", before + 1)
+    assert compressed.values()["gnss.sigma_source"] == "default"
+    now_ns = compressed.now_ns()
+    compressed.send_imu(stamp_ns=now_ns)
+    poses = len(compressed.poses)
+    compressed.send(compressed_image(now_ns))
+    compressed.wait(lambda: len(compressed.poses) > poses, "a pose from a fix of default sigma")
+    assert compressed.localizer.seen[-1][1].sigma_m == pytest.approx(10.0, abs=2.5)
+
+
+@pytest.mark.parametrize(
+    ("counter", "fields"),
+    [
+        ("imu.rejected.no_orientation", {"orientation_covariance": [-1.0] + [0.0] * 8}),
+        ("imu.rejected.quaternion", {"orientation": Quaternion(x=0.0, y=0.0, z=0.0, w=0.0)}),
+        ("imu.rejected.quaternion", {"orientation": Quaternion(x=math.nan, y=0.0, z=0.0, w=1.0)}),
+        ("attitude.rejected.tilt", {"orientation": Quaternion(x=1.0, y=0.0, z=0.0, w=0.0)}),
+    ],
+)
+def test_unusable_attitude_is_counted_by_reason(compressed, counter, fields):
+    survives(compressed, counter, lambda: compressed.send_imu(**fields))
+
+
+@pytest.mark.parametrize(
+    ("counter", "error"),
+    [
+        ("dropped.no_map", MapError("no imagery around 48.1, 11.5; extend the map")),
+        ("dropped.nonfinite", RuntimeBackendError("the network returned NaN")),
+        ("dropped.inference", ZeroDivisionError("division by zero")),
+    ],
+)
+def test_failing_localizer_costs_one_frame(compressed, counter, error):
+    def fail(*_):
+        compressed.localizer.before = lambda *_: None
+        raise error
+
+    def send():
+        compressed.localizer.before = fail
+        now_ns = compressed.now_ns()
+        compressed.send_imu(stamp_ns=now_ns)
+        compressed.send(compressed_image(now_ns))
+
+    survives(compressed, counter, send)
+
+
+@pytest.mark.parametrize("bad", [np.diag([1.0, -1.0, 0.1]), np.diag([1.0, math.nan, 0.1]), np.zeros((3, 3))])
+def test_covariance_that_is_none_is_never_published(compressed, bad):
+    good = compressed.localizer.covariance
+
+    def send():
+        compressed.localizer.covariance = bad
+        now_ns = compressed.now_ns()
+        compressed.send_imu(stamp_ns=now_ns)
+        compressed.send(compressed_image(now_ns))
+        compressed.wait_count("dropped.covariance", before + 1)
+        compressed.localizer.covariance = good
+
+    before = compressed.counters().get("dropped.covariance", 0)
+    survives(compressed, "dropped.covariance", send)
+
+
+def test_five_failures_in_a_row_are_an_error_until_one_succeeds(compressed):
+    def fail(*_):
+        raise ZeroDivisionError("division by zero")
+
+    compressed.localizer.before = fail
+    before = compressed.counters().get("dropped.inference", 0)
+    for i in range(5):
+        compressed.prepare()
+        now_ns = compressed.now_ns()
+        compressed.send_imu(stamp_ns=now_ns)
+        compressed.send(compressed_image(now_ns))
+        compressed.wait_count("dropped.inference", before + 1 + i)
+    healthy, status = compressed.status()
+    assert not healthy and "5 times in a row" in status["message"]
+    compressed.localizer.before = lambda *_: None
+    compressed.good_frame_gets_a_pose()
+    assert compressed.status()[0]
+
+
+def test_hanging_inference_is_an_error_while_services_answer(worlds):
+    world = worlds(inference_timeout_s=0.1)
+    inside, go_on = threading.Event(), threading.Event()
+    world.localizer.before = lambda *_: (inside.set(), go_on.wait(30))
+    world.start()
+    world.prepare()
+    world.send(compressed_image(world.now_ns()))
+    assert inside.wait(10)
+    world.wait(lambda: world.diagnostics[-1].status[0].level == b"\x02", "level ERROR")
+    assert "inference runs for" in world.diagnostics[-1].status[0].message
+    assert world.state() == "active"
+    go_on.set()
+    world.good_frame_gets_a_pose()
+
+
+def test_slow_inference_answers_the_newest_image_and_counts_the_others(worlds):
+    world = worlds()
+    inside, go_on = threading.Event(), threading.Event()
+    world.localizer.before = lambda *_: (inside.set(), go_on.wait(30))
+    world.start()
+    world.prepare()
+    world.send(compressed_image(world.now_ns()))
+    assert inside.wait(10)
+    for i in range(4):
+        world.prepare()
+        newest_ns = world.now_ns()
+        world.send_imu(stamp_ns=newest_ns)
+        world.send(compressed_image(newest_ns))
+        world.wait_count("images.received", 2 + i)
+    go_on.set()
+    world.wait(lambda: len(world.poses) == 2, "two poses")
+    assert [image.stamp_ns for image, _ in world.localizer.seen][-1] == newest_ns
+    world.wait(lambda: world.values()["images.pending"] == "0", "no image pending")
+    assert world.counters()["dropped.superseded"] == 3
+
+
+def test_image_before_the_first_fix_is_dropped(worlds):
+    world = worlds()
+    world.start()
+    world.send_imu()
+    world.send(compressed_image(world.now_ns()))
+    world.wait_count("dropped.no_fix")
+    world.good_frame_gets_a_pose()
+
+
+def test_pinhole_without_camera_info_is_dropped_until_it_arrives(worlds):
+    world = worlds(camera_kind="pinhole")
+    world.start()
+    world.prepare()
+    world.send(compressed_image(world.now_ns()))
+    world.wait_count("dropped.no_camera_info")
+    infos = world.publisher(CameraInfo, "camera_info")
+    broken = [camera_info(world.now_ns(), focal_px=value) for value in (0.0, math.nan)]
+    fisheye = camera_info(world.now_ns())
+    fisheye.distortion_model = "equidistant"
+    for i, info in enumerate(broken):
+        infos.publish(info)
+        world.wait_count("camera_info.rejected.intrinsics", i + 1)
+    infos.publish(fisheye)
+    world.wait_count("camera_info.rejected.distortion_model")
+    world.prepare()
+    world.send(compressed_image(world.now_ns()))
+    world.wait_count("dropped.camera_info")
+    infos.publish(camera_info(world.now_ns(), width=640, height=480))
+    sent = 0
+    while "dropped.camera_size" not in world.counters():  # the info and the image travel on two topics
+        world.prepare()
+        world.send(compressed_image(world.now_ns()))
+        sent += 1
+        world.wait_count("images.received", 2 + sent)
+    infos.publish(camera_info(world.now_ns()))
+    while not world.poses:
+        world.prepare()
+        world.send(compressed_image(world.now_ns()))
+        sent += 1
+        world.wait_count("images.received", 2 + sent)
+    assert world.localizer.seen[-1][0].camera.width == 128
+
+
+def test_clock_that_jumps_back_forgets_the_readings_and_goes_on(worlds):
+    world = worlds(use_sim_time=True)
+    world.start()
+    clock = world.publisher(Clock, "/clock")
+
+    def tick(seconds):
+        world.clock_ns = seconds * SECOND_NS
+        clock.publish(Clock(clock=header_of(world.clock_ns, "").stamp))
+        world.wait(lambda: world.node.get_clock().now().nanoseconds == world.clock_ns, "the clock")
+
+    world.send(compressed_image(150 * SECOND_NS))
+    world.wait_count("dropped.no_clock")
+    tick(150)
+    world.good_frame_gets_a_pose()
+    tick(5)
+    world.wait_count("clock.jumps_back")
+    world.send(compressed_image(world.now_ns()))
+    world.wait_count("dropped.no_fix")
+    tick(6)
+    world.good_frame_gets_a_pose()
