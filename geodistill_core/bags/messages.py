@@ -55,8 +55,8 @@ def attitude_from(
 ) -> AttitudeReading | AttitudeReject:
     """`sensor_msgs/Imu`, mounted along the base's axes and with an ENU heading, to an attitude.
 
-    A first covariance element of -1 means that the sensor has no orientation (REP-145); a heading variance that
-    is zero, negative or not finite is unknown and gives `default_sigma_yaw_rad`.
+    A first covariance element of -1 means that the sensor has no orientation (REP-145); a heading variance
+    that is zero, negative or not finite is unknown and gives `default_sigma_yaw_rad`.
     """
     if float(msg.orientation_covariance[0]) == -1.0:
         return AttitudeReject.NO_ORIENTATION
@@ -79,7 +79,7 @@ def motion_from(msg: Any) -> MotionReading:
 
 
 def camera_from(msg: Any) -> CameraModel:
-    """`sensor_msgs/CameraInfo` to a pinhole model; raises ConfigError for other models, binning or a region."""
+    """`sensor_msgs/CameraInfo` to a pinhole model; ConfigError for other models, binning, regions."""
     if msg.distortion_model not in _DISTORTION_MODELS:
         raise ConfigError(
             f"camera model {msg.distortion_model!r} is not plumb_bob or rational_polynomial; rectify upstream"
@@ -92,6 +92,11 @@ def camera_from(msg: Any) -> CameraModel:
     return CameraModel(
         int(msg.width), int(msg.height), np.asarray(msg.k, np.float64).reshape(3, 3), distortion
     )
+
+
+def yaw_of(orientation: Any) -> float:
+    """Yaw of a unit `geometry_msgs/Quaternion`."""
+    return _euler(orientation.x, orientation.y, orientation.z, orientation.w)[2]
 
 
 def _euler(x: float, y: float, z: float, w: float) -> tuple[float, float, float]:

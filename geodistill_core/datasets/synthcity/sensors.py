@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors of the sensors a cheap vehicle carries: GNSS, compass, inertial attitude, wheel odometry.
 
-Every function draws from the generator it is given and nothing else, so a drive is the same wherever it is made.
+Every function draws from the generator it is given and nothing else, so a drive is the same wherever it
+is made.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from geodistill_core.types import Array
 
 @dataclass(frozen=True, slots=True)
 class GnssModel:
-    """A receiver's horizontal error: an offset for the whole drive, a slow wander, white noise, multipath, outages.
+    """A receiver's horizontal error: an offset per drive, slow wander, white noise, multipath, outages.
 
-    The offset has a uniform length between `offset_min_m` and `offset_max_m` and any direction. Multipath shifts
-    the position by up to `multipath_m` for `multipath_s`, `multipath_hz` times a second; outages likewise. The
-    whole error is clipped at `clip_m`. `stated_sigma_m` is what the receiver reports per axis.
+    The offset has a uniform length between `offset_min_m` and `offset_max_m` and any direction. Multipath
+    shifts the position by up to `multipath_m` for `multipath_s`, `multipath_hz` times a second; outages
+    likewise. The whole error is clipped at `clip_m`. `stated_sigma_m` is what the receiver reports per axis.
     """
 
     offset_min_m: float
@@ -61,7 +62,8 @@ class OdometryModel:
 
 @dataclass(frozen=True, slots=True)
 class SensorSuite:
-    """The vehicle's sensors at one level; roll and pitch err by `tilt_sigma_deg`, half of it a constant bias."""
+    """The vehicle's sensors at one level; `tilt_sigma_deg` is the error of roll and pitch, half of it
+    bias."""
 
     gnss: GnssModel
     compass: CompassModel

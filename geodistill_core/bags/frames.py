@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image messages and sensor messages to frames: the image with the prior that holds at its stamp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from geodistill_core.bags.events import DriveEvent
+from geodistill_core.bags.images import ImageError, decode_compressed, decode_image
+from geodistill_core.bags.messages import (
+    DEFAULT_SIGMA_YAW_RAD,
+    AttitudeReject,
+    attitude_from,
+    camera_from,
+    fix_from,
+    motion_from,
+)
+from geodistill_core.bags.topics import IMAGE_RAW, StreamKind
+from geodistill_core.bags.truth_track import TruthTrack
+from geodistill_core.datasets.truth import Truth
+from geodistill_core.errors import BagError, ConfigError, DatasetError
+from geodistill_core.localization.gnss import DEFAULT_SIGMA_M, FixReading
+from geodistill_core.localization.sensor_buffer import FramePrior, SensorBuffer, SensorBufferConfig, SensorGap
+from geodistill_core.types import Array, CameraModel, GroundImage
+
+_PANORAMA_ASPECT_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class DriveFrame:
+    """One recorded image. `dropped` names why it cannot be localized (then image and prior are None)."""
+
+    stamp_ns: int
+    image: GroundImage | None
+    frame_prior: FramePrior | None
+    truth: Truth | None
+    dropped: str | None = None
+
+    @property
+    def fix(self) -> FixReading | None:
+        """The GNSS fix that the prior stands on, as measured."""
+        return self.frame_prior.fix if self.frame_prior else None
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderOptions:
+    """How a drive is read. `T_base_camera` wins over `camera_height_m`, which wins over the drive's
+    sidecar."""
+
+    topics: Mapping[StreamKind, str] | None = None
+    T_base_camera: Array | None = None
+    camera_height_m: float | None = None
+    buffer: SensorBufferConfig = SensorBufferConfig()  # noqa: RUF009 - frozen
+    default_sigma_m: float = DEFAULT_SIGMA_M
+    default_sigma_yaw_rad: float = DEFAULT_SIGMA_YAW_RAD
+
+
+class FrameAssembler:
+    """State of one pass over a drive."""
+
+    def __init__(self, options: ReaderOptions, mount: Array, pinhole: bool) -> None:
+        self._options, self._mount, self._pinhole = options, mount, pinhole
+        self._buffer = SensorBuffer(options.buffer)
+        self._attitude_rejects: dict[str, int] = {}
+        self._truth = TruthTrack()
+        self._camera: CameraModel | None = None
+        self._last_image_ns = 0
+
+    def note_truth(self, events: Iterator[DriveEvent]) -> Iterator[DriveEvent]:
+        """Pass events on and learn the truth as soon as it is read, to interpolate between two poses."""
+        for event in events:
+            if event.kind is StreamKind.TRUTH_POSE:
+                self._truth.add_pose(event.message)
+            elif event.kind is StreamKind.TRUTH_DATUM:
+                self._truth.set_datum(event.message)
+            yield event
+
+    def ingest(self, event: DriveEvent) -> None:
+        """Feed one sensor message to the buffer."""
+        options = self._options
+        if event.kind is StreamKind.FIX:
+            self._buffer.add_fix(fix_from(event.message, default_sigma_m=options.default_sigma_m))
+        elif event.kind is StreamKind.ATTITUDE:
+            attitude = attitude_from(event.message, default_sigma_yaw_rad=options.default_sigma_yaw_rad)
+            if isinstance(attitude, AttitudeReject):
+                key = f"attitude.{attitude}"
+                self._attitude_rejects[key] = self._attitude_rejects.get(key, 0) + 1
+            else:
+                self._buffer.add_attitude(attitude)
+        elif event.kind is StreamKind.MOTION:
+            self._buffer.add_motion(motion_from(event.message))
+        elif event.kind is StreamKind.CAMERA_INFO and self._camera is None:
+            self._camera = camera_from(event.message)
+
+    def dropped(self) -> dict[str, int]:
+        """Refused readings by stream and reason."""
+        return dict(sorted((self._buffer.dropped() | self._attitude_rejects).items()))
+
+    def frame(self, event: DriveEvent) -> DriveFrame:
+        """The frame of one image message."""
+        truth = self._truth.at(event.stamp_ns)
+        try:
+            self._check_stamp(event.stamp_ns)
+            frame_prior = self._buffer.at(event.stamp_ns)
+            image = self._image(event, frame_prior)
+        except _Dropped as drop:
+            return DriveFrame(event.stamp_ns, None, None, truth, str(drop))
+        except (SensorGap, ImageError) as error:
+            return DriveFrame(event.stamp_ns, None, None, truth, str(error.reason))
+        return DriveFrame(event.stamp_ns, image, frame_prior, truth)
+
+    def _check_stamp(self, stamp_ns: int) -> None:
+        if stamp_ns <= 0:
+            raise _Dropped("stamp_zero")
+        if stamp_ns <= self._last_image_ns:
+            raise _Dropped("stamp_repeated" if stamp_ns == self._last_image_ns else "stamp_backwards")
+        self._last_image_ns = stamp_ns
+
+    def _image(self, event: DriveEvent, frame_prior: FramePrior) -> GroundImage:
+        if self._pinhole and self._camera is None:
+            raise _Dropped("no_camera_info")
+        decode = decode_image if event.raw.msgtype == IMAGE_RAW else decode_compressed
+        rgb = decode(event.message)
+        height, width = rgb.shape[:2]
+        if not self._pinhole and abs(width / height - 2.0) > _PANORAMA_ASPECT_TOLERANCE:
+            raise BagError(
+                f"{event.raw.topic} is {width} x {height} without CameraInfo; a panorama must be 2:1, "
+                f"another camera needs its CameraInfo"
+            )
+        if self._camera is not None and (self._camera.width, self._camera.height) != (width, height):
+            raise _Dropped("camera_size")
+        try:
+            return GroundImage(
+                rgb, event.stamp_ns, self._mount, self._camera, frame_prior.roll_rad, frame_prior.pitch_rad
+            )
+        except (ConfigError, DatasetError) as error:
+            raise BagError(f"{event.raw.topic}: {error}") from error
+
+
+class _Dropped(Exception):  # noqa: N818 - control flow, not an error
+    """The frame cannot be localized, for the reason given."""
