@@ -64,7 +64,10 @@ def _fill(
             middle = noises[1, (r + shifts[2]) & 1023, (c + shifts[3]) & 1023] - 128.0
             coarse = noises[2, (r + shifts[4]) & 1023, (c + shifts[5]) & 1023] - 128.0
             broad = noises[3, (r + shifts[6]) & 1023, (c + shifts[7]) & 1023] - 128.0
-            gain = 1.0 + (palette[m, 4] * fine + palette[m, 5] * middle + palette[m, 6] * (coarse + broad)) / 128.0
+            gain = (
+                1.0
+                + (palette[m, 4] * fine + palette[m, 5] * middle + palette[m, 6] * (coarse + broad)) / 128.0
+            )
             if m == 0 or m == 4 or m == 5:
                 gain *= 1.0 + wear_gain * (wear[r, c] - 128.0) / 128.0
             for k in range(3):
@@ -80,7 +83,10 @@ def _lay_paint(out: Array, cover: Array, noises: Array, colour: Array, wear: flo
             a = cover[r, c]
             if a == 0:
                 continue
-            n = noises[1, (r + dr) & 1023, (c + dc) & 1023] * 0.5 + noises[2, (r + dc) & 1023, (c + dr) & 1023] * 0.5
+            n = (
+                noises[1, (r + dr) & 1023, (c + dc) & 1023] * 0.5
+                + noises[2, (r + dc) & 1023, (c + dr) & 1023] * 0.5
+            )
             f = noises[0, (r + dc) & 1023, (c + dr) & 1023] - 128.0
             keep = 1.0 - wear * max(0.0, (n - 120.0) / 60.0)
             alpha = a / 255.0 * min(1.0, max(0.15, keep))
@@ -130,13 +136,13 @@ def _palette(style: Style, rng: np.random.Generator, overhead: bool) -> Array:
     walk = np.array(style.sidewalk) * rng.uniform(0.85, 1.1) + rng.normal(0, 3, 3)
     lot = rng.uniform(0.8, 1.25)
     green = np.array([110, 122, 80]) * rng.uniform(0.75, 1.15) + rng.normal(0, 6, 3)
-    f = 0.7 if overhead else 1.0
+    f = 0.7 if overhead else 0.42
     table = np.zeros((MATERIALS, 7), np.float32)
-    table[ASPHALT] = [*asphalt, 40, 0.16 * f, 0.08, 0.10]
+    table[ASPHALT] = [*asphalt, 40, 0.16 * f, 0.12 * f, 0.10]
     table[LAWN] = [*green, 255, 0.35 * f, 0.22, 0.22]
     table[PAVED] = [*(walk * 0.92), 90, 0.10 * f, 0.10, 0.16]
     table[GRAVEL] = [*(np.array([150, 142, 128]) * rng.uniform(0.8, 1.1)), 120, 0.22 * f, 0.14, 0.2]
-    table[LOT] = [*(np.array(asphalt) * lot), 40, 0.15 * f, 0.09, 0.14]
+    table[LOT] = [*(np.array(asphalt) * lot), 40, 0.15 * f, 0.12 * f, 0.14]
     table[DRIVEWAY] = [*(np.array([150, 148, 144]) * rng.uniform(0.7, 1.15)), 50, 0.10 * f, 0.10, 0.10]
     table[WATER] = [*(np.array([66, 86, 94]) * rng.uniform(0.7, 1.2)), 0, 0.03, 0.05, 0.08]
     table[PATH] = [*(walk * 0.95), 90, 0.10 * f, 0.08, 0.10]
@@ -163,7 +169,13 @@ def _cracks(wear: Array, rng: np.random.Generator, count: int) -> Array:
 
 
 def bake_ground(
-    surface: Surface, paint: Paint, skip: Array, style: Style, rng: np.random.Generator, size_m: float, overhead: bool
+    surface: Surface,
+    paint: Paint,
+    skip: Array,
+    style: Style,
+    rng: np.random.Generator,
+    size_m: float,
+    overhead: bool,
 ) -> Array:
     """The painted ground, uint8 [H, W, 4] RGB and vegetation/snow weight, north up, 0.125 m per pixel."""
     noises = noise.textures()

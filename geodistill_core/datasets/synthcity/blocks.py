@@ -82,11 +82,27 @@ def _building(style: Style, rng: np.random.Generator, rect: tuple[Array, float, 
     pitched = float(rng.random() < style.pitched and min(a, b) < 9.0)
     height = float(rng.uniform(*style.height_m))
     wall, roof = _colour(rng, style.walls), _colour(rng, style.roofs)
-    return [*map(float, centre), yaw, a, b, height, *wall, *roof, pitched, float(rng.random()), float(rng.random())]
+    return [
+        *map(float, centre),
+        yaw,
+        a,
+        b,
+        height,
+        *wall,
+        *roof,
+        pitched,
+        float(rng.random()),
+        float(rng.random()),
+    ]
 
 
 def _lot(
-    style: Style, rng: np.random.Generator, site: Site, out: Furniture, paint: Paint, rect: tuple[Array, float, float, float]
+    style: Style,
+    rng: np.random.Generator,
+    site: Site,
+    out: Furniture,
+    paint: Paint,
+    rect: tuple[Array, float, float, float],
 ) -> None:
     centre, yaw, a, b = rect
     out.patches.append((polyline.rectangle(centre, yaw, a, b), LOT))
@@ -102,11 +118,13 @@ def _frontage(
     """Fill one side of a street with buildings, parking lots and gaps."""
     front = road.half_width_m + style.verge_m + style.sidewalk_m
     margin = style.verge_m + style.sidewalk_m
-    s, length = road.trims_m[0] * 0.6, road.length_m
+    s, length, shrink = road.trims_m[0] * 0.6, road.length_m, False
     while s < length - road.trims_m[1] * 0.6 - 6.0:
         is_lot = rng.random() < style.lot_probability
         width = float(rng.uniform(26, 52) if is_lot else rng.uniform(*style.frontage_m))
         depth = float(rng.choice([17.6, 33.9]) if is_lot else rng.uniform(*style.depth_m))
+        if shrink and not is_lot:
+            width, depth = max(7.0, 0.6 * width), max(7.0, 0.7 * depth)
         setback = float(rng.uniform(0.6, 2.0) if is_lot else rng.uniform(*style.setback_m))
         a, b = polyline.at(road.points, np.array([s, min(s + width, length)]))
         yaw = math.atan2(b[1] - a[1], b[0] - a[0])
@@ -115,8 +133,10 @@ def _frontage(
         rect = (centre, yaw, width / 2, depth / 2)
         gap = float(rng.uniform(*style.gap_m))
         if np.abs(centre).max() < site.size_m / 2 + 20 and site.free(rect, margin + 0.1):
-            mouth = (a + b) / 2 + normal * (front + setback) + np.array([math.cos(yaw), math.sin(yaw)]) * (
-                0.25 * width * rng.uniform(-1, 1)
+            mouth = (
+                (a + b) / 2
+                + normal * (front + setback)
+                + np.array([math.cos(yaw), math.sin(yaw)]) * (0.25 * width * rng.uniform(-1, 1))
             )
             if is_lot:
                 _lot(style, rng, site, out, paint, rect)
@@ -127,9 +147,9 @@ def _frontage(
                 if setback > 3.0 and rng.random() < 0.8:
                     _drive(out, mouth, normal, front + setback - road.half_width_m, 3.2)
                     out.slots.append((*map(float, mouth - normal * 3.0), math.atan2(normal[1], normal[0])))
-            s += width + gap
+            s, shrink = s + width + gap, False
         else:
-            s += 5.0
+            s, shrink = s + 3.0, True
 
 
 def _drive(out: Furniture, mouth: Array, normal: Array, length_m: float, width_m: float) -> None:
@@ -144,7 +164,7 @@ def _interior(
 ) -> None:
     """Lots, backyard buildings and ponds deep inside the blocks."""
     half = site.size_m / 2
-    for _ in range(int(0.0016 * site.size_m**2)):
+    for _ in range(int(0.003 * site.size_m**2)):
         centre = rng.uniform(-half, half, 2)
         road = roads[int(rng.integers(len(roads)))]
         yaw = math.atan2(*(road.points[-1] - road.points[0])[::-1]) + float(rng.normal(0, 0.03))
@@ -155,7 +175,7 @@ def _interior(
             continue
         if lot:
             _lot(style, rng, site, out, paint, rect)
-        elif rng.random() < 0.45:
+        elif rng.random() < 0.6:
             building = _building(style, rng, rect)
             building[5] = float(rng.uniform(2.6, max(3.2, style.height_m[0])))
             out.buildings.append(building)
@@ -175,7 +195,14 @@ def _interior(
 def _tree(style: Style, rng: np.random.Generator, p: Array, scale: float = 1.0) -> list[float]:
     radius = float(rng.uniform(*style.tree_radius_m)) * scale
     bottom = float(rng.uniform(1.8, 3.2))
-    return [float(p[0]), float(p[1]), radius, bottom, bottom + radius * float(rng.uniform(1.6, 2.6)), *rng.random(2)]
+    return [
+        float(p[0]),
+        float(p[1]),
+        radius,
+        bottom,
+        bottom + radius * float(rng.uniform(1.6, 2.6)),
+        *rng.random(2),
+    ]
 
 
 def _street_furniture(style: Style, rng: np.random.Generator, site: Site, out: Furniture, road: Road) -> None:
@@ -183,7 +210,9 @@ def _street_furniture(style: Style, rng: np.random.Generator, site: Site, out: F
     s0, s1 = road.trims_m[0] + 6.0, road.length_m - road.trims_m[1] - 6.0
     if s1 - s0 < 4.0:
         return
-    lines = [(side, road.half_width_m + (style.verge_m / 2 if style.verge_m > 1.0 else 0.9)) for side in (-1, 1)]
+    lines = [
+        (side, road.half_width_m + (style.verge_m / 2 if style.verge_m > 1.0 else 0.9)) for side in (-1, 1)
+    ]
     for side, offset in lines:
         line = polyline.offset(road.points, side * offset)
         for s in np.arange(s0, s1, style.tree_spacing_m):

@@ -27,7 +27,9 @@ def _bodies(poses: Array, rng: np.random.Generator) -> Array:
     out[:, 3] = rng.uniform(1.9, 2.4, n) + 0.4 * van
     out[:, 4] = rng.uniform(0.84, 0.95, n)
     out[:, 5] = np.where(van, rng.uniform(1.9, 2.4, n), rng.uniform(1.4, 1.75, n))
-    out[:, 6:9] = _PAINTS[rng.choice(len(_PAINTS), n, p=_SHARES / _SHARES.sum())] * rng.uniform(0.85, 1.1, (n, 1))
+    out[:, 6:9] = _PAINTS[rng.choice(len(_PAINTS), n, p=_SHARES / _SHARES.sum())] * rng.uniform(
+        0.85, 1.1, (n, 1)
+    )
     return out
 
 

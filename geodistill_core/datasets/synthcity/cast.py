@@ -239,7 +239,19 @@ def cast(
                     r, g, b = sky_colour(el_top - (row + 0.5) * step, tans[row], dx, dy, sky, noises, light)
                 elif table[row, 6] > 0.0:
                     r, g, b = ground_colour(
-                        camera, dx, dy, table, row, level0, level1, level2, level3, kerbs, shade, noises, surface
+                        camera,
+                        dx,
+                        dy,
+                        table,
+                        row,
+                        level0,
+                        level1,
+                        level2,
+                        level3,
+                        kerbs,
+                        shade,
+                        noises,
+                        surface,
                     )
                 else:
                     continue

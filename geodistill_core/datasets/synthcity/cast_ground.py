@@ -37,7 +37,9 @@ def _corners(x: float, y: float, n: int) -> tuple[int, int, int, int, float, flo
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _raised(kerbs: Array, east: float, north: float, half: float) -> bool:
-    c0, c1, r0, r1, ax, ay = _corners((east + half) * (1 / _TEXEL_M) - 0.5, (half - north) * (1 / _TEXEL_M) - 0.5, kerbs.shape[0])
+    c0, c1, r0, r1, ax, ay = _corners(
+        (east + half) * (1 / _TEXEL_M) - 0.5, (half - north) * (1 / _TEXEL_M) - 0.5, kerbs.shape[0]
+    )
     top = kerbs[r0, c0] * (1 - ax) + kerbs[r0, c1] * ax
     bottom = kerbs[r1, c0] * (1 - ax) + kerbs[r1, c1] * ax
     return bool(top * (1 - ay) + bottom * ay > 127.5)
@@ -60,12 +62,22 @@ def _shaded(shade: Array, east: float, north: float, half: float) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _average(
-    texture: Array, texel: float, camera: Array, dx: float, dy: float, first: float, stride: float, samples: int
+    texture: Array,
+    texel: float,
+    camera: Array,
+    dx: float,
+    dy: float,
+    first: float,
+    stride: float,
+    samples: int,
 ) -> tuple[float, float, float, float]:
     """Mean of `samples` bilinear lookups at distances first, first + stride, ..."""
     n = texture.shape[0]
     scale = 1.0 / texel
-    x, y = (camera[0] + first * dx + camera[3]) * scale - 0.5, (camera[3] - camera[1] - first * dy) * scale - 0.5
+    x, y = (
+        (camera[0] + first * dx + camera[3]) * scale - 0.5,
+        (camera[3] - camera[1] - first * dy) * scale - 0.5,
+    )
     sx, sy = stride * dx * scale, -stride * dy * scale
     s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
     for _ in range(samples):
@@ -73,10 +85,30 @@ def _average(
         w11 = ax * ay
         w01, w10 = ax - w11, ay - w11
         w00 = 1.0 - ax - w10
-        s0 += w00 * texture[r0, c0, 0] + w01 * texture[r0, c1, 0] + w10 * texture[r1, c0, 0] + w11 * texture[r1, c1, 0]
-        s1 += w00 * texture[r0, c0, 1] + w01 * texture[r0, c1, 1] + w10 * texture[r1, c0, 1] + w11 * texture[r1, c1, 1]
-        s2 += w00 * texture[r0, c0, 2] + w01 * texture[r0, c1, 2] + w10 * texture[r1, c0, 2] + w11 * texture[r1, c1, 2]
-        s3 += w00 * texture[r0, c0, 3] + w01 * texture[r0, c1, 3] + w10 * texture[r1, c0, 3] + w11 * texture[r1, c1, 3]
+        s0 += (
+            w00 * texture[r0, c0, 0]
+            + w01 * texture[r0, c1, 0]
+            + w10 * texture[r1, c0, 0]
+            + w11 * texture[r1, c1, 0]
+        )
+        s1 += (
+            w00 * texture[r0, c0, 1]
+            + w01 * texture[r0, c1, 1]
+            + w10 * texture[r1, c0, 1]
+            + w11 * texture[r1, c1, 1]
+        )
+        s2 += (
+            w00 * texture[r0, c0, 2]
+            + w01 * texture[r0, c1, 2]
+            + w10 * texture[r1, c0, 2]
+            + w11 * texture[r1, c1, 2]
+        )
+        s3 += (
+            w00 * texture[r0, c0, 3]
+            + w01 * texture[r0, c1, 3]
+            + w10 * texture[r1, c0, 3]
+            + w11 * texture[r1, c1, 3]
+        )
         x += sx
         y += sy
     share = 1.0 / samples
@@ -135,11 +167,13 @@ def ground_colour(
     factor *= 1.0 - surface[6] * _shaded(shade, far * dx, far * dy, camera[4])
     leaf = min(1.0, max(0.0, (w - 170.0) * 0.0125))
     if far < 12.0 or surface[4] > 0.0:
-        u, v = int((camera[0] + far * dx) * 40.0), int((camera[1] + far * dy) * 40.0)
+        u, v = int((camera[0] + far * dx) * 56.0), int((camera[1] + far * dy) * 56.0)
         fleck = noises[1, u & 1023, v & 1023] - 128.0
-        factor *= 1.0 + 0.0028 * max(0.0, 1.0 - far / 12.0) * fleck
+        grain = noises[0, u & 1023, v & 1023] - 128.0
+        factor *= 1.0 + max(0.0, 1.0 - far / 12.0) * (0.0007 * grain + 0.0002 * fleck)
         if surface[4] > 0.0:
-            cover = min(0.96, max(0.0, (w / 128.0 + fleck / 60.0 - 1.3 + 2.0 * surface[4]) * 0.8))
+            drift = noises[1, (u >> 3) & 1023, (v >> 3) & 1023] - 128.0
+            cover = min(0.96, max(0.0, (w / 128.0 + drift / 160.0 - 1.3 + 2.0 * surface[4]) * 0.8))
             r, g, b = r + cover * (232.0 - r), g + cover * (236.0 - g), b + cover * (242.0 - b)
             leaf *= 1.0 - cover
     factor *= 1.0 - 0.35 * surface[5] * (1.0 - 0.5 * leaf)

@@ -85,7 +85,9 @@ def _bake_overhead(city: City, change: float) -> Array:
     roofs.draw_roofs(image, buildings, lean, rng, city.size_m, light)
     trees = city.trees.copy()
     other = trees[:, 6] < change
-    trees[other, :2] += stream(city.style.name, city.seed, "changed trees").normal(0, 6.0, (int(other.sum()), 2))
+    trees[other, :2] += stream(city.style.name, city.seed, "changed trees").normal(
+        0, 6.0, (int(other.sum()), 2)
+    )
     trees = trees[~other | (trees[:, 6] > change / 2)]
     roofs.draw_crowns(image, trees, lean, rng, city.size_m, light)
     return image
@@ -114,7 +116,9 @@ def _build(name: str, seed: int, size_m: float) -> City:
     things = furnish(network, style, stream(name, seed, "blocks"), distance, paint, size_m)
     surface = bake.draw_surface(distance, medians, things.patches, stream(name, seed, "wear"), size_m)
     nothing = np.zeros(paint.group_count + 1, bool)
-    ground = bake.bake_ground(surface, paint, nothing, style, stream(name, seed, "ground"), size_m, overhead=False)
+    ground = bake.bake_ground(
+        surface, paint, nothing, style, stream(name, seed, "ground"), size_m, overhead=False
+    )
     kerbs = np.clip(127.5 + (surface.distance - 0.06) * 255.0, 0, 255).astype(np.uint8)
     kerbs[surface.material != 0] = 0
     return City(

@@ -59,9 +59,17 @@ def _weather(level: Level, rng: np.random.Generator, overhead: bool) -> dict[str
         if draw < 0.12 and not overhead:
             out |= {"night": float(rng.uniform(0.5, 1.0)), "overcast": 1.0}
         elif draw < 0.27 and not overhead:
-            out |= {"wet": float(rng.uniform(0.5, 1.0)), "overcast": 1.0, "visibility_m": float(rng.uniform(80, 300))}
+            out |= {
+                "wet": float(rng.uniform(0.5, 1.0)),
+                "overcast": 1.0,
+                "visibility_m": float(rng.uniform(80, 300)),
+            }
         elif draw < (0.36 if not overhead else 0.05):
-            out |= {"snow": float(rng.uniform(0.25, 0.8)), "overcast": 0.8, "visibility_m": float(rng.uniform(120, 400))}
+            out |= {
+                "snow": float(rng.uniform(0.25, 0.8)),
+                "overcast": 0.8,
+                "visibility_m": float(rng.uniform(120, 400)),
+            }
         if not overhead and rng.random() < 0.2:
             out["dirt"] = float(rng.uniform(0.2, 0.8))
     return out
@@ -73,7 +81,10 @@ def draw_conditions(
     """Random conditions of one view at one level; `sun` (azimuth, elevation) fixes the light."""
     weather = _weather(level, rng, overhead)
     season = str(rng.choice(list(_FOLIAGE))) if level.independent_sun else "summer"
-    azimuth, elevation = sun or (float(rng.uniform(-math.pi, math.pi)), math.radians(float(rng.uniform(22, 68))))
+    azimuth, elevation = sun or (
+        float(rng.uniform(-math.pi, math.pi)),
+        math.radians(float(rng.uniform(22, 68))),
+    )
     wide = 1.0 if level.independent_sun else 0.7
     warm, magenta = rng.normal(0, 0.045 * wide), rng.normal(0, 0.02 * wide)
     fov = 2 * math.pi

@@ -30,7 +30,9 @@ def _building(
     if z < floor_m:
         shop = (tone * 5.13) % 1.0 > 0.5
         wide = 4.2 if shop else 3 * pitch
-        window = _pulse(along / wide, fu / wide, 0.8 if shop else 0.16) * _pulse(storey - 0.03, fz / floor_m, 0.72)
+        window = _pulse(along / wide, fu / wide, 0.8 if shop else 0.16) * _pulse(
+            storey - 0.03, fz / floor_m, 0.72
+        )
     elif boxes[i, 7] - z < 0.7:
         window = 0.0
     else:
@@ -38,12 +40,20 @@ def _building(
         window = _pulse(along / pitch, fu / pitch, duty) * _pulse(storey - 0.32, fz / floor_m, 0.5)
     ledge = _pulse(storey + 0.03, fz / floor_m, 0.06)
     u, v = int(along * 14.0 + tone * 999.0), int(z * 14.0)
-    grain = 1.0 + 0.0010 * (noises[1, v & 1023, u & 1023] - 128.0) + 0.0008 * (noises[2, u & 1023, v & 1023] - 128.0)
+    grain = (
+        1.0
+        + 0.0010 * (noises[1, v & 1023, u & 1023] - 128.0)
+        + 0.0008 * (noises[2, u & 1023, v & 1023] - 128.0)
+    )
     pane = 0.75 + 0.5 * ((math.floor(along / pitch) * 0.37 + math.floor(storey) * 0.61 + tone) % 1.0)
     base = 0.78 if z < 0.4 else 1.0
     wall = grain * base * (1.0 + 0.16 * ledge) * lit * (1.0 - window)
     glass = pane * (0.6 + 0.5 * lit) * window
-    return boxes[i, 8] * wall + 54.0 * glass, boxes[i, 9] * wall + 64.0 * glass, boxes[i, 10] * wall + 74.0 * glass
+    return (
+        boxes[i, 8] * wall + 54.0 * glass,
+        boxes[i, 9] * wall + 64.0 * glass,
+        boxes[i, 10] * wall + 74.0 * glass,
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]

@@ -22,6 +22,8 @@ from geodistill_core.types import Array
 
 _SHADOW_SIDE_M = 120.0
 _SIGHT_M = 170.0
+# Lobes of a crown: sideways reach, lift, radius and half height as fractions of the crown's, brightness
+_LOBES = ((0.05, 0.1, 0.85, 0.9, 1.0), (0.42, -0.25, 0.6, 0.62, 0.95), (0.4, -0.05, 0.62, 0.6, 1.05))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class GroundPose:
         """The camera's position, metres east, north and up."""
         lever = self.rotation() @ np.array([0.0, 0.0, self.height_m])
         c, s = math.cos(self.yaw_enu_rad), math.sin(self.yaw_enu_rad)
-        return np.array([self.east_m + c * lever[0] - s * lever[1], self.north_m + s * lever[0] + c * lever[1], lever[2]])
+        return np.array(
+            [self.east_m + c * lever[0] - s * lever[1], self.north_m + s * lever[0] + c * lever[1], lever[2]]
+        )
 
 
 def _polar(table: Array, radius: Array) -> tuple[Array, Array, Array]:
@@ -68,8 +72,18 @@ def _boxes(buildings: Array, cars: Array, camera: Array) -> Array:
         part[:, 4:6] = rows[:, 3:5]
     out[:n, 7], out[:n, 8:14], out[:n, 15], out[:n, 16] = near[:, 5], near[:, 6:12], near[:, 12], near[:, 13]
     body, cabin = out[n : n + m], out[n + m :]
-    body[:, 7], body[:, 8:11], body[:, 11:14], body[:, 14] = 0.56 * cars[:, 5], cars[:, 6:9], cars[:, 6:9], 1.0
-    cabin[:, 6], cabin[:, 7], cabin[:, 8:11], cabin[:, 11:14] = 0.56 * cars[:, 5], cars[:, 5], cars[:, 6:9], cars[:, 6:9]
+    body[:, 7], body[:, 8:11], body[:, 11:14], body[:, 14] = (
+        0.56 * cars[:, 5],
+        cars[:, 6:9],
+        cars[:, 6:9],
+        1.0,
+    )
+    cabin[:, 6], cabin[:, 7], cabin[:, 8:11], cabin[:, 11:14] = (
+        0.56 * cars[:, 5],
+        cars[:, 5],
+        cars[:, 6:9],
+        cars[:, 6:9],
+    )
     cabin[:, 14] = 2.0
     cabin[:, :2] -= 0.1 * cabin[:, 4:5] * cabin[:, 2:4]
     cabin[:, 4] *= 0.6
@@ -79,13 +93,18 @@ def _boxes(buildings: Array, cars: Array, camera: Array) -> Array:
 
 
 def _crowns(trees: Array, camera: Array, foliage: tuple[float, float, float]) -> Array:
+    """Three overlapping lobes for each tree, nearest first."""
     near = trees[np.hypot(trees[:, 0] - camera[0], trees[:, 1] - camera[1]) < 110.0]
-    out = np.zeros((len(near), CROWN_COLUMNS))
-    out[:, :2] = near[:, :2] - camera[:2]
-    out[:, 2], out[:, 3], out[:, 4] = (near[:, 3] + near[:, 4]) / 2, near[:, 2], (near[:, 4] - near[:, 3]) / 2
-    tone = near[:, 5]
-    base = np.stack([88 + 30 * tone, 108 + 18 * tone, 58 + 12 * tone], axis=1)
-    out[:, 5:8], out[:, 8] = base * np.array(foliage), tone
+    n, tone = len(near), near[:, 5]
+    base = np.stack([88 + 30 * tone, 108 + 18 * tone, 58 + 12 * tone], axis=1) * np.array(foliage)
+    middle, half = (near[:, 3] + near[:, 4]) / 2, (near[:, 4] - near[:, 3]) / 2
+    out = np.zeros((3 * n, CROWN_COLUMNS))
+    for k, (reach, lift, wide, tall, shade) in enumerate(_LOBES):
+        part, angle = out[k * n : (k + 1) * n], 2 * math.pi * ((tone * 17.0 + 0.45 * k) % 1.0)
+        part[:, 0] = near[:, 0] - camera[0] + reach * near[:, 2] * np.cos(angle)
+        part[:, 1] = near[:, 1] - camera[1] + reach * near[:, 2] * np.sin(angle)
+        part[:, 2], part[:, 3], part[:, 4] = middle + lift * half, wide * near[:, 2], tall * half
+        part[:, 5:8], part[:, 8] = base * shade, (tone + 0.37 * k) % 1.0
     out[:, 9], out[:, 10], out[:, 11] = _polar(out, out[:, 3])
     return out[np.argsort(out[:, 11])]
 
@@ -98,7 +117,11 @@ def _posts(city: City, camera: Array) -> Array:
     out = np.zeros((len(poles) + len(trees), POST_COLUMNS))
     out[: len(poles), :4], out[: len(poles), 4:7] = poles, (112.0, 114.0, 116.0)
     trunks = out[len(poles) :]
-    trunks[:, :2], trunks[:, 2], trunks[:, 3] = trees[:, :2], 0.07 + 0.045 * trees[:, 2], 0.5 * (trees[:, 3] + trees[:, 4])
+    trunks[:, :2], trunks[:, 2], trunks[:, 3] = (
+        trees[:, :2],
+        0.07 + 0.045 * trees[:, 2],
+        0.5 * (trees[:, 3] + trees[:, 4]),
+    )
     trunks[:, 4:7] = (88.0, 74.0, 60.0)
     out[:, :2] -= camera[:2]
     out[:, 8], out[:, 9], out[:, 7] = _polar(out, out[:, 2])
@@ -160,12 +183,23 @@ def _window(
     cars = np.zeros((0, CAR_COLUMNS))
     if conditions.cars:
         style = city.style
-        cars = place_cars(city.slots, city.lanes, rng, style.occupancy, style.traffic, place, 75.0, clear_m=5.5)
+        cars = place_cars(
+            city.slots, city.lanes, rng, style.occupancy, style.traffic, place, 75.0, clear_m=5.5
+        )
         cars = cars[_clear_of(cars, camera)]
-    shade = cast_shadows(city, place, _SHADOW_SIDE_M, conditions.sun_azimuth_rad, conditions.sun_elevation_rad, cars)
+    shade = cast_shadows(
+        city, place, _SHADOW_SIDE_M, conditions.sun_azimuth_rad, conditions.sun_elevation_rad, cars
+    )
     light, sky = _light(conditions)
     surface = np.array(
-        [conditions.visibility_m, *conditions.foliage, conditions.snow, conditions.wet, conditions.shadow, conditions.bare]
+        [
+            conditions.visibility_m,
+            *conditions.foliage,
+            conditions.snow,
+            conditions.wet,
+            conditions.shadow,
+            conditions.bare,
+        ]
     )
     azimuths = pose.yaw_enu_rad - (az_left + (np.arange(columns) + 0.5) * step)
     out = np.zeros((columns, rows, 3), np.uint8)
@@ -189,7 +223,9 @@ def render_ground(city: City, pose: GroundPose, rig: CameraRig, conditions: Cond
     """What `rig` sees at `pose`: rgb uint8 [rig.height, rig.width, 3]. The pose's height overrides the rig's."""
     if rig.camera is None and pose.roll_rad == 0.0 and pose.pitch_rad == 0.0 and rig.width == 2 * rig.height:
         step = math.pi / rig.height
-        return develop(_window(city, pose, conditions, -math.pi, math.pi / 2, rig.width, rig.height, step), conditions)
+        return develop(
+            _window(city, pose, conditions, -math.pi, math.pi / 2, rig.width, rig.height, step), conditions
+        )
     rays, R = base_rays(rig), pose.rotation()
     mx, my = np.empty(rays.shape[:2], np.float32), np.empty(rays.shape[:2], np.float32)
     if rig.camera is None:

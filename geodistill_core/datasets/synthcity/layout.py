@@ -112,9 +112,7 @@ def lay_streets(style: Style, rng: np.random.Generator, size_m: float) -> Networ
     keep = rng.random(len(pairs)) >= style.removal
     nodes = bend(flat @ rotation)
     inside = np.abs(nodes).max(axis=1) < size_m / 2 + 40.0
-    chosen = [
-        p for p, k in zip(pairs, keep, strict=True) if (k or p[2]) and (inside[p[0]] or inside[p[1]])
-    ]
+    chosen = [p for p, k in zip(pairs, keep, strict=True) if (k or p[2]) and (inside[p[0]] or inside[p[1]])]
     chosen = _prune_dead_ends(chosen, inside)
     roads = []
     for a, b, major in chosen:
@@ -135,9 +133,7 @@ def _prune_dead_ends(pairs: list[tuple[int, int, bool]], inside: Array) -> list[
         for a, b, _ in pairs:
             degree[a] = degree.get(a, 0) + 1
             degree[b] = degree.get(b, 0) + 1
-        kept = [
-            p for p in pairs if not any(degree[n] == 1 and inside[n] for n in p[:2])
-        ]
+        kept = [p for p in pairs if not any(degree[n] == 1 and inside[n] for n in p[:2])]
         if len(kept) == len(pairs):
             return kept
         pairs = kept
@@ -168,7 +164,9 @@ def _trim(network: Network, style: Style, rng: np.random.Generator) -> None:
                 cosine, sine = float(u @ v), abs(float(u[0] * v[1] - u[1] * v[0]))
                 if cosine < -0.93:
                     continue
-                need = max(need, (other.half_width_m + road.half_width_m * max(cosine, 0.0)) / max(sine, 0.35))
+                need = max(
+                    need, (other.half_width_m + road.half_width_m * max(cosine, 0.0)) / max(sine, 0.35)
+                )
             corner = style.corner_m * 0.5 if need > 0 else 0.0
             road.trims_m[end] = min(need + corner, 0.42 * road.length_m)
             road.crossings[end] = real

@@ -45,7 +45,13 @@ class Level:
 
 
 LEVELS: dict[str, Level] = {
-    "easy": Level("easy", 17.0, True, 25.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.0, 0.0, False, False, 360.0),
-    "standard": Level("standard", 8.0, False, 20.0, 0.0, 10.0, 10.0, 1.0, 0.2, 0.0, 0.1, 0.1, 0.0, True, False, 360.0),
-    "hard": Level("hard", 8.0, False, 20.0, 0.1, 45.0, 45.0, 3.0, 0.4, 0.7, 0.2, 0.25, 0.02, True, True, 120.0),
+    "easy": Level(
+        "easy", 17.0, True, 25.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.0, 0.0, False, False, 360.0
+    ),
+    "standard": Level(
+        "standard", 8.0, False, 20.0, 0.0, 10.0, 10.0, 1.0, 0.2, 0.0, 0.1, 0.1, 0.0, True, False, 360.0
+    ),
+    "hard": Level(
+        "hard", 8.0, False, 20.0, 0.1, 45.0, 45.0, 3.0, 0.4, 0.7, 0.2, 0.25, 0.02, True, True, 120.0
+    ),
 }

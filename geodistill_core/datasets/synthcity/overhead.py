@@ -24,7 +24,9 @@ def _cut(image: Array, k: float, column: float, row: float, side: int, border: i
     matrix = np.array([[k, 0.0, column + 0.5 * k - 0.5], [0.0, k, row + 0.5 * k - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
-        cv2.warpAffine(image, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+        cv2.warpAffine(
+            image, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=border
+        )
     )
 
 
@@ -32,7 +34,11 @@ def _draw_cars(image: Array, cars: Array, west_m: float, north_m: float, step_m:
     for row in cars:
         centre, yaw, a, b, rgb = row[:2], row[2], row[3], row[4], row[6:9]
         u = np.array([math.cos(yaw), math.sin(yaw)])
-        parts = [(0.0, 1.0, 1.0, rgb), (-0.08, 0.62, 0.9, np.array([38, 44, 50])), (-0.12, 0.4, 0.84, rgb * 1.06)]
+        parts = [
+            (0.0, 1.0, 1.0, rgb),
+            (-0.08, 0.62, 0.9, np.array([38, 44, 50])),
+            (-0.12, 0.4, 0.84, rgb * 1.06),
+        ]
         for along, length, width, colour in parts:
             p = polyline.rectangle(centre + u * along * a, yaw, a * length, b * width)
             pixels = np.stack([(p[:, 0] - west_m) / step_m - 0.5, (north_m - p[:, 1]) / step_m - 0.5], axis=1)
@@ -49,7 +55,9 @@ def season(image: Array, conditions: Conditions) -> Array:
     if conditions.snow > 0:
         side = noise.textures()[2][: image.shape[0], : image.shape[1]]
         if side.shape == weight.shape:
-            cover = np.clip((weight / 128.0 + (side - 128.0) / 60.0 - 1.3 + 2 * conditions.snow) * 0.8, 0, 0.96)
+            cover = np.clip(
+                (weight / 128.0 + (side - 128.0) / 60.0 - 1.3 + 2 * conditions.snow) * 0.8, 0, 0.96
+            )
             rgb += cover[..., None] * (np.array([232, 236, 242], np.float32) - rgb)
     return np.asarray(np.clip(rgb, 0, 255).astype(np.uint8))
 
@@ -64,7 +72,9 @@ def render_overhead(
     """
     side = round(extent_m / metres_per_pixel)
     if not 16 <= side <= 8192:
-        raise ConfigError(f"tile of {extent_m} m at {metres_per_pixel} m is {side} pixels; sides must lie in 16..8192")
+        raise ConfigError(
+            f"tile of {extent_m} m at {metres_per_pixel} m is {side} pixels; sides must lie in 16..8192"
+        )
     extent_m = side * metres_per_pixel
     factor = max(1, math.ceil(metres_per_pixel / RESOLUTION_M - 1e-6))
     step = metres_per_pixel / factor
@@ -78,13 +88,25 @@ def render_overhead(
     if conditions.cars:
         style = city.style
         cars = place_cars(
-            city.slots, city.lanes, rng, style.occupancy, style.traffic, (east_m, north_m), 0.71 * extent_m + 4.0
+            city.slots,
+            city.lanes,
+            rng,
+            style.occupancy,
+            style.traffic,
+            (east_m, north_m),
+            0.71 * extent_m + 4.0,
         )
     else:
         cars = np.zeros((0, 9))
     _draw_cars(image, cars, west, top, step)
     shade = cast_shadows(
-        city, (east_m, north_m), extent_m + 4.0, conditions.sun_azimuth_rad, conditions.sun_elevation_rad, cars, city.lean()
+        city,
+        (east_m, north_m),
+        extent_m + 4.0,
+        conditions.sun_azimuth_rad,
+        conditions.sun_elevation_rad,
+        cars,
+        city.lean(),
     )
     shade = _cut(shade, step / SHADOW_M, 2.0 / SHADOW_M, 2.0 / SHADOW_M, side * factor)
     light = cv2.LUT(shade, np.round(255 * (1 - conditions.shadow * np.arange(256) / 255.0)).astype(np.uint8))

@@ -18,8 +18,16 @@ WHITE, YELLOW, TINT = 0, 1, 2
 _SHAFT = [(-0.08, 0.0), (0.08, 0.0), (0.08, 1.9), (-0.08, 1.9)]
 ARROWS: dict[str, list[list[tuple[float, float]]]] = {  # (right, forward) metres
     "ahead": [_SHAFT, [(-0.32, 1.9), (0.32, 1.9), (0.0, 3.2)]],
-    "right": [_SHAFT, [(0.0, 1.7), (0.45, 1.7), (0.45, 1.9), (0.0, 1.95)], [(0.45, 1.4), (0.45, 2.2), (0.95, 1.8)]],
-    "left": [_SHAFT, [(0.0, 1.7), (-0.45, 1.7), (-0.45, 1.9), (0.0, 1.95)], [(-0.45, 1.4), (-0.45, 2.2), (-0.95, 1.8)]],
+    "right": [
+        _SHAFT,
+        [(0.0, 1.7), (0.45, 1.7), (0.45, 1.9), (0.0, 1.95)],
+        [(0.45, 1.4), (0.45, 2.2), (0.95, 1.8)],
+    ],
+    "left": [
+        _SHAFT,
+        [(0.0, 1.7), (-0.45, 1.7), (-0.45, 1.9), (0.0, 1.95)],
+        [(-0.45, 1.4), (-0.45, 2.2), (-0.95, 1.8)],
+    ],
 }
 
 
@@ -99,7 +107,11 @@ def _approach(paint: Paint, road: Road, end: int, style: Style, rng: np.random.G
     paint.add(_box(origin, forward, right * side, inner, outer, -0.22, 0.22), WHITE)
     if rng.random() < style.arrow_probability and road.length_m > 45:
         for lane in range(road.lanes):
-            names = ["ahead"] if 0 < lane < road.lanes - 1 else (["left", "ahead"] if lane == 0 else ["right", "ahead"])
+            names = (
+                ["ahead"]
+                if 0 < lane < road.lanes - 1
+                else (["left", "ahead"] if lane == 0 else ["right", "ahead"])
+            )
             for distance in (start + 6.5, start + 20.0)[: 2 if road.length_m > 80 else 1]:
                 origin, forward, right = _frame(road, end, distance)
                 middle = origin + right * side * road.lane_offset_m(lane)
@@ -176,7 +188,9 @@ def paint_bays(paint: Paint, lot: Array, bay_m: float, colour: int) -> list[tupl
                 p = centre + right * (y + 2.5) + forward * (x + bay_m / 2)
                 slots.append((float(p[0]), float(p[1]), yaw + math.pi / 2))
         back = y if row % 2 == 0 else y + 5.0
-        paint.add(_box(centre, forward, right, back - 0.06, back + 0.06, -half_length + 1, half_length - 1), colour)
+        paint.add(
+            _box(centre, forward, right, back - 0.06, back + 0.06, -half_length + 1, half_length - 1), colour
+        )
         y += 5.0 + (6.2 if row % 2 == 0 else 0.12)
         row += 1
     return slots

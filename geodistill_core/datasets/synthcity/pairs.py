@@ -85,7 +85,9 @@ def map_tile(
         f"synthcity-{WORLD_VERSION}/{city.style.name}/{city.seed}/{city.size_m:g}/{east_m:.4f}/{north_m:.4f}/"
         f"{side}/{true_step:.6f}/{change:g}/{conditions.seed}"
     )
-    return MapTile(rgb, valid, LocalFrame(city.datum).point(east_m, north_m), metres_per_pixel, key, ATTRIBUTION)
+    return MapTile(
+        rgb, valid, LocalFrame(city.datum).point(east_m, north_m), metres_per_pixel, key, ATTRIBUTION
+    )
 
 
 def _draw_pose(city: City, level: Level, rng: np.random.Generator, rig: CameraRig) -> GroundPose:
@@ -100,7 +102,12 @@ def _draw_pose(city: City, level: Level, rng: np.random.Generator, rig: CameraRi
 
 
 def _ground_image(
-    city: City, pose: GroundPose, level: Level, rng: np.random.Generator, rig: CameraRig, conditions: Conditions
+    city: City,
+    pose: GroundPose,
+    level: Level,
+    rng: np.random.Generator,
+    rig: CameraRig,
+    conditions: Conditions,
 ) -> GroundImage:
     rgb = render_ground(city, pose, rig, conditions)
     error = np.radians(rng.normal(0.0, math.hypot(level.imu_deg, level.slope_deg), 2))
@@ -133,9 +140,23 @@ def sample_pair(
     frame = LocalFrame(city.datum)
     here, there = frame.point(pose.east_m, pose.north_m), frame.point(east, north)
     prior = Prior(
-        there.latitude, there.longitude, prior_sigma_m(lv), pose.yaw_enu_rad + yaw_error, math.radians(lv.sigma_yaw_deg)
+        there.latitude,
+        there.longitude,
+        prior_sigma_m(lv),
+        pose.yaw_enu_rad + yaw_error,
+        math.radians(lv.sigma_yaw_deg),
     )
     truth = Truth(here.latitude, here.longitude, pose.yaw_enu_rad)
     return Pair(
-        ground, tile, prior, truth, lv.name, style, seed, index, pose, (float(error[0]), float(error[1])), yaw_error
+        ground,
+        tile,
+        prior,
+        truth,
+        lv.name,
+        style,
+        seed,
+        index,
+        pose,
+        (float(error[0]), float(error[1])),
+        yaw_error,
     )

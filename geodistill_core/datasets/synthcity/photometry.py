@@ -67,7 +67,7 @@ def develop(image: Array, conditions: Conditions) -> Array:
     if conditions.dirt > 0:
         out = _smudge(out, conditions.dirt, conditions.seed)
     if conditions.noise > 0:
-        out = _add_noise(out, conditions.noise * (1 + 1.5 * conditions.night), conditions.seed)
+        out = _add_noise(out, conditions.noise * (1 + 0.7 * conditions.night), conditions.seed)
     if conditions.jpeg:
         _, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, conditions.jpeg])
         out = cv2.imdecode(data, cv2.IMREAD_COLOR)

@@ -33,9 +33,13 @@ class CameraRig:
 
     def __post_init__(self) -> None:
         if self.kind not in ("panorama", "pinhole") or (self.kind == "pinhole") != (self.camera is not None):
-            raise ConfigError(f"rig kind {self.kind!r} must be 'panorama' without or 'pinhole' with a camera model")
+            raise ConfigError(
+                f"rig kind {self.kind!r} must be 'panorama' without or 'pinhole' with a camera model"
+            )
         if self.camera is not None and (self.camera.width, self.camera.height) != (self.width, self.height):
-            raise ConfigError(f"rig is {self.width} x {self.height} but its camera model is not; make them agree")
+            raise ConfigError(
+                f"rig is {self.width} x {self.height} but its camera model is not; make them agree"
+            )
 
     @property
     def mount(self) -> Array:
@@ -56,7 +60,9 @@ def pinhole_rig(
     """A forward-looking camera with horizontal field of view `fov_deg` (before distortion)."""
     f = width / 2 / math.tan(math.radians(fov_deg) / 2)
     K = np.array([[f, 0, (width - 1) / 2], [0, f, (height - 1) / 2], [0, 0, 1]])
-    return CameraRig("pinhole", width, height, height_m, CameraModel(width, height, K, distortion), mount_pitch_rad)
+    return CameraRig(
+        "pinhole", width, height, height_m, CameraModel(width, height, K, distortion), mount_pitch_rad
+    )
 
 
 PANORAMA_RIG = CameraRig("panorama", 1024, 512)
@@ -80,11 +86,15 @@ def base_rays(rig: CameraRig) -> Array:
             axis=2,
         )
         return np.asarray(rays, dtype=np.float32)
-    columns, rows = np.meshgrid(np.arange(rig.width, dtype=np.float64), np.arange(rig.height, dtype=np.float64))
+    columns, rows = np.meshgrid(
+        np.arange(rig.width, dtype=np.float64), np.arange(rig.height, dtype=np.float64)
+    )
     pixels = np.stack([columns.ravel(), rows.ravel()], axis=1)[:, None]
     distortion = np.array(rig.camera.distortion or (0.0, 0.0, 0.0, 0.0))
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-9)
-    xy = cv2.undistortPointsIter(pixels, rig.camera.K, distortion, np.eye(3), np.eye(3), criteria)[:, 0]
+    xy = cv2.undistortPoints(pixels, rig.camera.K, distortion, R=np.eye(3), P=np.eye(3), criteria=criteria)[
+        :, 0
+    ]
     rays = np.concatenate([xy, np.ones((len(xy), 1))], axis=1) @ rig.mount[:3, :3].T
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     return np.asarray(rays.reshape(rig.height, rig.width, 3), dtype=np.float32)

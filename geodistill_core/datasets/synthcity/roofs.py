@@ -38,16 +38,35 @@ def draw_roofs(
             if a < b:
                 u, v, a, b = v, u, b, a
             for sign in (-1, 1):
-                half = np.stack([middle + u * a, middle - u * a, middle - u * a + sign * v * b, middle + u * a + sign * v * b])
+                half = np.stack(
+                    [
+                        middle + u * a,
+                        middle - u * a,
+                        middle - u * a + sign * v * b,
+                        middle + u * a + sign * v * b,
+                    ]
+                )
                 _fill(image, half, roof * (1.0 + 0.28 * sign * float(v @ light)), ROOF_WEIGHT, size_m)
             continue
         _fill(image, top, roof * 0.78, ROOF_WEIGHT, size_m)
-        _fill(image, polyline.rectangle(middle, yaw, max(a - 0.5, 0.3), max(b - 0.5, 0.3)), roof, ROOF_WEIGHT, size_m)
+        _fill(
+            image,
+            polyline.rectangle(middle, yaw, max(a - 0.5, 0.3), max(b - 0.5, 0.3)),
+            roof,
+            ROOF_WEIGHT,
+            size_m,
+        )
         for _ in range(int(rng.integers(1, 3 + int(a * b / 40)))):
             spot = middle + u * rng.uniform(-0.75, 0.75) * a + v * rng.uniform(-0.75, 0.75) * b
             w, h = rng.uniform(0.5, 2.0, 2)
             _fill(image, polyline.rectangle(spot - light * 0.6, yaw, w, h), roof * 0.6, ROOF_WEIGHT, size_m)
-            _fill(image, polyline.rectangle(spot, yaw, w, h), np.full(3, rng.uniform(110, 215)), ROOF_WEIGHT, size_m)
+            _fill(
+                image,
+                polyline.rectangle(spot, yaw, w, h),
+                np.full(3, rng.uniform(110, 215)),
+                ROOF_WEIGHT,
+                size_m,
+            )
 
 
 def draw_crowns(
@@ -62,7 +81,9 @@ def draw_crowns(
         for _ in range(9):
             angle, reach = rng.uniform(0, 6.28), rng.uniform(0.1, 0.68)
             at = np.array([np.cos(angle), np.sin(angle)]) * reach
-            clumps.append((at, rng.uniform(0.22, 0.42), 0.95 + 0.42 * float(at @ light) + rng.normal(0, 0.06)))
+            clumps.append(
+                (at, rng.uniform(0.22, 0.42), 0.95 + 0.42 * float(at @ light) + rng.normal(0, 0.06))
+            )
         for at, size, shade in sorted(clumps, key=lambda c: c[2]):
             p = to_pixels((middle + at * radius)[None], size_m, RESOLUTION_M)[0]
             colour = (*(float(v) for v in np.clip(base * shade, 0, 255)), 255.0)

@@ -60,14 +60,20 @@ def _join(a: Array, direction_a: Array, b: Array, direction_b: Array) -> Array:
     )
 
 
-def _next(network: Network, index: int, end: int, inside: Array, rng: np.random.Generator) -> tuple[int, int] | None:
+def _next(
+    network: Network, index: int, end: int, inside: Array, rng: np.random.Generator
+) -> tuple[int, int] | None:
     """A road to continue on after driving road `index` away from its `end`; None when only a U-turn is left."""
     node = network.roads[index].nodes[1 - end]
-    ways = [w for w in network.incident[node] if w[0] != index and inside[network.roads[w[0]].nodes[1 - w[1]]]]
+    ways = [
+        w for w in network.incident[node] if w[0] != index and inside[network.roads[w[0]].nodes[1 - w[1]]]
+    ]
     return ways[int(rng.integers(len(ways)))] if ways else None
 
 
-def _walk(network: Network, style: Style, rng: np.random.Generator, length_m: float, half_m: float) -> list[Array]:
+def _walk(
+    network: Network, style: Style, rng: np.random.Generator, length_m: float, half_m: float
+) -> list[Array]:
     """Lane sections in driving order; may end early where the mapped part of the city ends."""
     inside = np.abs(network.nodes).max(axis=1) < half_m
     starts = [

@@ -75,5 +75,10 @@ def cast_shadows(
     canvas.sweep(_outlines(near_cars), 0.8 * near_cars[:, 5:6] * away, 255)
     if lean is not None:
         canvas.fill(walls + (buildings[:, 5:6] * lean)[:, None], 0)
-        canvas.fill(trees[:, None, :2] + 0.85 * trees[:, 2, None, None] * _CIRCLE + (0.6 * trees[:, 4:5] * lean)[:, None], 0)
+        canvas.fill(
+            trees[:, None, :2]
+            + 0.85 * trees[:, 2, None, None] * _CIRCLE
+            + (0.6 * trees[:, 4:5] * lean)[:, None],
+            0,
+        )
     return np.asarray(cv2.GaussianBlur(canvas.shade, (3, 3), 0.6))
