@@ -123,7 +123,7 @@ class FrameAssembler:
         decode = decode_image if event.raw.msgtype == IMAGE_RAW else decode_compressed
         rgb = decode(event.message)
         height, width = rgb.shape[:2]
-        if not self._pinhole and abs(width / height - 2.0) > _PANORAMA_ASPECT_TOLERANCE:
+        if not self._pinhole and not is_panorama_size(width, height):
             raise BagError(
                 f"{event.raw.topic} is {width} x {height} without CameraInfo; a panorama must be 2:1, "
                 f"another camera needs its CameraInfo"
@@ -140,3 +140,8 @@ class FrameAssembler:
 
 class _Dropped(Exception):  # noqa: N818 - control flow, not an error
     """The frame cannot be localized, for the reason given."""
+
+
+def is_panorama_size(width: int, height: int) -> bool:
+    """Whether a picture can be a whole equirectangular panorama: twice as wide as high."""
+    return abs(width / max(height, 1) - 2.0) <= _PANORAMA_ASPECT_TOLERANCE

@@ -58,27 +58,41 @@ _ONLY_BY_NAME = (StreamKind.TRUTH_POSE, StreamKind.TRUTH_DATUM)
 _REQUIRED = (StreamKind.IMAGE, StreamKind.FIX)
 
 
-def resolve_topics(
+def find_topics(
     found: Mapping[str, str], chosen: Mapping[StreamKind, str] | None = None
-) -> dict[StreamKind, str]:
-    """Which topic serves which stream, for the streams that exist.
+) -> tuple[dict[StreamKind, str], list[str]]:
+    """Which topic serves which stream, for the streams that exist, and what is wrong.
 
     `found` maps a bag's topics to their types. A topic in `chosen` wins; then a default topic; then the only
-    topic of a fitting type outside /ground_truth/. Raises BagError for a chosen topic that is absent or of
-    another type, for a choice between several, and where no image or fix is found.
+    topic of a fitting type outside /ground_truth/. Problems: a chosen topic that is absent or of another type,
+    a choice between several, no image, no fix.
     """
     resolved: dict[StreamKind, str] = {}
+    problems: list[str] = []
     for kind in StreamKind:
         topic = (chosen or {}).get(kind)
-        resolved_topic = _find(kind, found) if topic is None else _checked(kind, topic, found)
-        if resolved_topic is not None:
-            resolved[kind] = resolved_topic
-    for kind in _REQUIRED:
-        if kind not in resolved:
-            raise BagError(
+        try:
+            candidate = _find(kind, found) if topic is None else _checked(kind, topic, found)
+        except BagError as error:
+            problems.append(str(error))
+            continue
+        if candidate is not None:
+            resolved[kind] = candidate
+        elif kind in _REQUIRED:
+            problems.append(
                 f"no topic of type {' or '.join(TYPES[kind])} as {kind}; the bag holds {describe(found)}. "
                 f"Record one, or name it in the topic mapping."
             )
+    return resolved, problems
+
+
+def resolve_topics(
+    found: Mapping[str, str], chosen: Mapping[StreamKind, str] | None = None
+) -> dict[StreamKind, str]:
+    """`find_topics`; raises BagError with the first problem."""
+    resolved, problems = find_topics(found, chosen)
+    if problems:
+        raise BagError(problems[0])
     return resolved
 
 

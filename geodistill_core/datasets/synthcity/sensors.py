@@ -122,10 +122,10 @@ def gnss_error(model: GnssModel, rng: np.random.Generator, seconds: Array) -> tu
 
 def heading_error(model: CompassModel, rng: np.random.Generator, seconds: Array) -> Array:
     """Heading error in radians [N] at ascending times."""
-    error = rng.normal(0.0, model.bias_sigma_deg)
-    error = error + gauss_markov(rng, seconds, model.wander_sigma_deg, model.wander_tau_s, 1)[:, 0]
-    error = error + rng.normal(0.0, model.white_sigma_deg, len(seconds))
-    return np.radians(np.clip(error, -model.clip_deg, model.clip_deg))
+    bias = rng.normal(0.0, model.bias_sigma_deg)
+    wander = gauss_markov(rng, seconds, model.wander_sigma_deg, model.wander_tau_s, 1)[:, 0]
+    error = bias + wander + rng.normal(0.0, model.white_sigma_deg, len(seconds))
+    return np.asarray(np.radians(np.clip(error, -model.clip_deg, model.clip_deg)))
 
 
 def tilt_error(sigma_deg: float, rng: np.random.Generator, count: int) -> Array:

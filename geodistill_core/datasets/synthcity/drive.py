@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A drive through a city: true motion, what the sensors said, and the camera's images, rendered when asked
+for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from geodistill_core.datasets.synthcity.city import City, build_city
+from geodistill_core.datasets.synthcity.conditions import Conditions, draw_conditions
+from geodistill_core.datasets.synthcity.ground import GroundPose, render_ground
+from geodistill_core.datasets.synthcity.levels import Level
+from geodistill_core.datasets.synthcity.pairs import level_of
+from geodistill_core.datasets.synthcity.rigs import PANORAMA_RIG, CameraRig
+from geodistill_core.datasets.synthcity.sensors import (
+    SUITES,
+    SensorSuite,
+    gauss_markov,
+    gnss_error,
+    heading_error,
+    odometry,
+    tilt_error,
+)
+from geodistill_core.datasets.synthcity.streams import stream
+from geodistill_core.datasets.synthcity.trajectory import MAX_SPEED_MPS, Trajectory, drive_along
+from geodistill_core.datasets.truth import Truth
+from geodistill_core.errors import ConfigError
+from geodistill_core.geometry.angles import wrap
+from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.types import Array
+
+START_NS = 1_760_000_000_000_000_000
+GNSS_HZ, ATTITUDE_HZ, ODOMETRY_HZ, TRUTH_HZ = 5.0, 50.0, 20.0, 20.0
+MAX_FRAMES = 20_000
+# The camera runs on its own clock: its first exposure falls between the other sensors' samples.
+FIRST_FRAME_S = 1.037
+_AFTER_LAST_FRAME_S = 0.3
+_SIZES_M = (480.0, 640.0, 800.0, 1000.0)
+# Clouds are placed by the seed modulo 997 and 1021; a step by their product changes cars and noise alone.
+_SEED_STEP = 997 * 1021
+
+
+@dataclass(frozen=True, slots=True)
+class GnssTrack:
+    """Measured positions on the city's plane [N]; where not `available` the receiver had no fix."""
+
+    stamps_ns: Array
+    east_m: Array
+    north_m: Array
+    available: Array
+    sigma_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttitudeTrack:
+    """Measured roll, pitch and ENU yaw [N] and the sigmas that the sensor states."""
+
+    stamps_ns: Array
+    roll_rad: Array
+    pitch_rad: Array
+    yaw_enu_rad: Array
+    sigma_tilt_rad: float
+    sigma_yaw_rad: float
+
+
+@dataclass(frozen=True, slots=True)
+class OdometryTrack:
+    """Measured speed and yaw rate [N]."""
+
+    stamps_ns: Array
+    speed_mps: Array
+    yaw_rate_radps: Array
+
+
+@dataclass(frozen=True, slots=True)
+class DriveImage:
+    """One rendered camera frame and where it was taken."""
+
+    index: int
+    stamp_ns: int
+    rgb: Array
+    pose: GroundPose
+    truth: Truth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drive:
+    """A whole drive. `map_conditions` is the light under which the city's map was photographed."""
+
+    city: City
+    level: Level
+    route: int
+    rig: CameraRig
+    frame_rate_hz: float
+    conditions: Conditions
+    map_conditions: Conditions
+    camera_height_m: float
+    trajectory: Trajectory
+    frame_seconds: Array
+    gnss: GnssTrack
+    attitude: AttitudeTrack
+    odometry: OdometryTrack
+
+    @property
+    def frame_stamps_ns(self) -> Array:
+        """Exposure stamps [frames]."""
+        return stamps_ns(self.frame_seconds)
+
+    def truth_seconds(self) -> Array:
+        """When the truth is recorded: 20 Hz and every exposure."""
+        return np.union1d(_ticks(self.trajectory, TRUTH_HZ), self.frame_seconds)
+
+    def truth(self, second: float) -> Truth:
+        """Where the base really was."""
+        pose = self.trajectory.pose(second, self.camera_height_m)
+        point = LocalFrame(self.city.datum).point(pose.east_m, pose.north_m)
+        return Truth(point.latitude, point.longitude, wrap(pose.yaw_enu_rad))
+
+    def frames(self) -> Iterator[DriveImage]:
+        """Render the images one after the other."""
+        base = self.conditions.seed % _SEED_STEP
+        for index, second in enumerate(self.frame_seconds):
+            pose = self.trajectory.pose(float(second), self.camera_height_m)
+            seen = replace(self.conditions, seed=base + _SEED_STEP * (index % 2000))
+            rgb = render_ground(self.city, pose, self.rig, seen)
+            yield DriveImage(index, int(self.frame_stamps_ns[index]), rgb, pose, self.truth(float(second)))
+
+
+def simulate_drive(
+    style: str,
+    seed: int,
+    level: str | Level,
+    frames: int,
+    frame_rate_hz: float = 4.0,
+    *,
+    rig: CameraRig = PANORAMA_RIG,
+    route: int = 0,
+    size_m: float | None = None,
+) -> Drive:
+    """Drive number `route` through a city, deterministic in all arguments.
+
+    Without `size_m` the city is as large as the route needs. Raises ConfigError for unknown styles and
+    levels, for frames or rates out of range, and where no route of that length fits.
+    """
+    lv = level_of(level)
+    if not 1 <= frames <= MAX_FRAMES or not 0.2 <= frame_rate_hz <= 60.0:
+        raise ConfigError(
+            f"{frames} frames at {frame_rate_hz} Hz; give 1..{MAX_FRAMES} frames and a rate of 0.2..60 Hz"
+        )
+    seconds = FIRST_FRAME_S + np.arange(frames) / frame_rate_hz
+    duration_s = float(seconds[-1]) + _AFTER_LAST_FRAME_S
+    city, line = _find_route(style, seed, route, MAX_SPEED_MPS * duration_s + 5.0, size_m)
+
+    def rng(purpose: str) -> np.random.Generator:
+        return stream(style, seed, "drive", route, lv.name, purpose)
+
+    trajectory = drive_along(line, duration_s, lv, rng("motion"))
+    overhead = draw_conditions(lv, rng("map light"), overhead=True)
+    sun = None if lv.independent_sun else (overhead.sun_azimuth_rad, overhead.sun_elevation_rad)
+    seen = draw_conditions(lv, rng("light"), overhead=False, sun=sun)
+    if rig.camera is not None:
+        seen = replace(seen, fov_rad=2 * math.pi)
+    height_m = rig.height_m + float(rng("mount").uniform(-lv.height_m, lv.height_m))
+    suite = SUITES[lv.name]
+    return Drive(
+        city, lv, route, rig, frame_rate_hz, seen, overhead, height_m, trajectory, seconds,
+        _gnss(suite, rng("gnss"), trajectory), _attitude(suite, lv, rng("attitude"), trajectory),
+        _odometry(suite, rng("odometry"), trajectory),
+    )  # fmt: skip
+
+
+def stamps_ns(seconds: Array) -> Array:
+    """Times of a drive as integer stamps."""
+    return START_NS + np.round(np.asarray(seconds) * 1e9).astype(np.int64)
+
+
+def _find_route(
+    style: str, seed: int, route: int, length_m: float, size_m: float | None
+) -> tuple[City, Array]:
+    for size in (size_m,) if size_m is not None else _SIZES_M:
+        try:
+            city = build_city(style, seed, size)
+            return city, city.route(route, length_m)
+        except ConfigError as error:
+            if size in (size_m, _SIZES_M[-1]) or "route" not in str(error):
+                raise
+    raise AssertionError("unreachable: the last size returns or raises")
+
+
+def _ticks(trajectory: Trajectory, rate_hz: float) -> Array:
+    return np.arange(0.0, float(trajectory.seconds[-1]), 1.0 / rate_hz)
+
+
+def _gnss(suite: SensorSuite, rng: np.random.Generator, trajectory: Trajectory) -> GnssTrack:
+    seconds = _ticks(trajectory, GNSS_HZ)
+    error, available = gnss_error(suite.gnss, rng, seconds)
+    available |= seconds <= FIRST_FRAME_S  # the drive begins once the receiver has a fix
+    return GnssTrack(
+        stamps_ns(seconds),
+        trajectory.at(seconds, trajectory.east_m) + error[:, 0],
+        trajectory.at(seconds, trajectory.north_m) + error[:, 1],
+        available,
+        suite.gnss.stated_sigma_m,
+    )
+
+
+def _attitude(
+    suite: SensorSuite, level: Level, rng: np.random.Generator, trajectory: Trajectory
+) -> AttitudeTrack:
+    """Against gravity: the body's lean plus the ground's slope, which the camera does not see."""
+    seconds = _ticks(trajectory, ATTITUDE_HZ)
+    slope = gauss_markov(rng, seconds, math.radians(level.slope_deg), 8.0, 2)
+    tilt = tilt_error(suite.tilt_sigma_deg, rng, len(seconds)) + slope
+    yaw = trajectory.at(seconds, trajectory.yaw_enu_rad) + heading_error(suite.compass, rng, seconds)
+    return AttitudeTrack(
+        stamps_ns(seconds),
+        trajectory.at(seconds, trajectory.roll_rad) + tilt[:, 0],
+        trajectory.at(seconds, trajectory.pitch_rad) + tilt[:, 1],
+        yaw,
+        math.radians(max(math.hypot(suite.tilt_sigma_deg, level.slope_deg), 0.05)),
+        math.radians(suite.compass.stated_sigma_deg),
+    )
+
+
+def _odometry(suite: SensorSuite, rng: np.random.Generator, trajectory: Trajectory) -> OdometryTrack:
+    seconds = _ticks(trajectory, ODOMETRY_HZ)
+    speed, rate = odometry(
+        suite.odometry,
+        rng,
+        trajectory.at(seconds, trajectory.speed_mps),
+        trajectory.at(seconds, trajectory.yaw_rate_radps),
+    )
+    return OdometryTrack(stamps_ns(seconds), speed, rate)
