@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from geodistill_core import __version__
 from geodistill_core.errors import GeodistillError
 
 DEBUG_VARIABLE = "GEODISTILL_DEBUG"
@@ -43,8 +44,10 @@ class LazyVerb(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Context of the real command."""
         module, _, attribute = self.target.partition(":")
-        command = typer.main.get_command(getattr(importlib.import_module(module), attribute))
-        return command.make_context(info_name, args, parent=parent, **extra)
+        verb = getattr(importlib.import_module(module), attribute)
+        # the shell's completion belongs to the root alone
+        build = typer.main.get_group if verb.registered_callback else typer.main.get_command
+        return build(verb).make_context(info_name, args, parent=parent, **extra)
 
 
 class VerbGroup(TyperGroup):
@@ -78,9 +81,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from geodistill_core.evaluation.files import package_version
-
-        typer.echo(f"geodistill {package_version()}")
+        typer.echo(f"geodistill {__version__}")
         raise typer.Exit
 
 

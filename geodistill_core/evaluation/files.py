@@ -11,25 +11,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from geodistill_core import __version__
 from geodistill_core.evaluation.metrics import FrameResult
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.types import GeoPoint
 
-FLOAT_DIGITS = 6
-VERSIONED = ("geodistill", "torch", "numpy", "opencv-python-headless", "pyproj", "rosbags")
-
-
-def package_version() -> str:
-    """Version of this package; "source" where it runs from a checkout that was never installed."""
-    try:
-        return metadata.version("geodistill")
-    except metadata.PackageNotFoundError:
-        return "source"
+# nine decimals of a degree are a tenth of a millimetre
+FLOAT_DIGITS = 9
+VERSIONED = ("torch", "numpy", "opencv-python-headless", "pyproj", "rosbags")
 
 
 def versions(distributions: Iterable[str] = VERSIONED) -> dict[str, str]:
-    """Version of Python and of each distribution that is installed."""
-    found = {"python": platform.python_version()}
+    """Version of this package, of Python and of each distribution that is installed."""
+    found = {"geodistill": __version__, "python": platform.python_version()}
     for name in distributions:
         try:
             found[name] = metadata.version(name)
@@ -39,7 +33,7 @@ def versions(distributions: Iterable[str] = VERSIONED) -> dict[str, str]:
 
 
 def to_json(payload: Any) -> str:
-    """Sorted keys, six decimals, null for NaN and infinity, a final newline: same input, same bytes."""
+    """Sorted keys, nine decimals, null for NaN and infinity, a final newline: same input, same bytes."""
     return json.dumps(_clean(payload), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 

@@ -237,7 +237,7 @@ def test_latency_and_throughput_are_null_unless_measured():
 def test_json_is_sorted_finite_and_the_same_every_time(tmp_path):
     payload = {"b": float("nan"), "a": [float("inf"), -0.0, 1 / 3], "c": {"z": True, "y": None}}
     text = to_json(payload)
-    assert json.loads(text) == {"a": [None, 0.0, 0.333333], "b": None, "c": {"y": None, "z": True}}
+    assert json.loads(text) == {"a": [None, 0.0, 0.333333333], "b": None, "c": {"y": None, "z": True}}
     assert text.index('"a"') < text.index('"b"') < text.index('"c"')
     assert "-0.0" not in text
     write_json(tmp_path / "deep" / "metrics.json", payload)
