@@ -16,8 +16,9 @@ from geodistill_ros.engine import Engine
 from geodistill_ros.lifecycle_node import LocalizerNode
 from geodistill_ros.messages import header_of
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.msg import Transition, TransitionEvent
 from lifecycle_msgs.srv import ChangeState, GetState
+from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
@@ -30,8 +31,17 @@ from geodistill_core.types import Estimate, GeoPoint, HeatMap, MapTile, Mode, St
 
 LATITUDE, LONGITUDE = 48.137, 11.575
 LIMIT_S = 15.0
+YAW_DEG = 30.0
+# The heading is a parameter here, so that no image waits for an IMU message on another topic.
+FAST_PARAMETERS = {
+    "map": "anywhere",
+    "diagnostics_period_s": 0.1,
+    "heading_source": "parameter",
+    "heading_yaw_deg": YAW_DEG,
+}
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
+GOALS = {CONFIGURE: "inactive", CLEANUP: "unconfigured", ACTIVATE: "active", DEACTIVATE: "inactive"}
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -61,46 +71,32 @@ class FakeLocalizer:
         )  # fmt: skip
 
 
-class World:
-    """Node and tester in one process and one namespace, each with its own context, executor and thread."""
+class Tester:
+    """Talks to the node under test in `namespace`; has its own context, executor and thread."""
 
-    _numbers = itertools.count()
+    __test__ = False
 
-    def __init__(self, **parameters):
-        self.namespace = f"/world{next(self._numbers)}"
-        self.localizer = FakeLocalizer()
-        self.engine_error = None
-        self.engines_opened = self.engines_closed = 0
-        self.parameters = {"map": "anywhere", "diagnostics_period_s": 0.1} | parameters
-        self.contexts, self.threads, self.executors = [], [], []
+    def __init__(self, namespace):
+        self.namespace = namespace
         self.arrived = threading.Condition()
-        self.poses, self.diagnostics = [], []
+        self.poses, self.diagnostics, self.transitions = [], [], []
         self.clock_ns = None
+        self._closers = []
+        self._publishers, self._clients = {}, {}
 
     def __enter__(self):
-        overrides = [Parameter(name, value=value) for name, value in self.parameters.items()]
-        self.node = self._spin(
-            lambda **where: LocalizerNode(self._open, parameter_overrides=overrides, **where),
-            MultiThreadedExecutor,
-            num_threads=3,
-        )
-        self.tester = self._spin(lambda **where: rclpy.create_node("tester", **where), SingleThreadedExecutor)
+        self.tester = self.spin(lambda **where: rclpy.create_node("tester", **where), SingleThreadedExecutor)
         self.collect(PoseWithCovarianceStamped, "geodistill/pose", self.poses, 10)
         self.collect(DiagnosticArray, "/diagnostics", self.diagnostics, 10)
-        self._publishers = {}
+        self.collect(TransitionEvent, "geodistill/transition_event", self.transitions, 10)
         return self
 
     def __exit__(self, *_):
-        for executor in self.executors:
-            executor.shutdown(timeout_sec=2.0)
-        for thread in self.threads:
-            thread.join(5.0)
-        self.node.destroy_node()
-        self.tester.destroy_node()
-        for context in self.contexts:
-            context.try_shutdown()
+        for close in reversed(self._closers):
+            close()
 
-    def _spin(self, make, executor_class, **arguments):
+    def spin(self, make, executor_class, **arguments):
+        """A node, spun by its own executor in its own thread until the end."""
         context = Context()
         rclpy.init(context=context)
         node = make(context=context, namespace=self.namespace, enable_rosout=False)
@@ -108,19 +104,15 @@ class World:
         executor.add_node(node)
         thread = threading.Thread(target=executor.spin, daemon=True)
         thread.start()
-        self.contexts.append(context)
-        self.executors.append(executor)
-        self.threads.append(thread)
+
+        def close():
+            executor.shutdown(timeout_sec=2.0)
+            thread.join(5.0)
+            node.destroy_node()
+            context.try_shutdown()
+
+        self._closers.append(close)
         return node
-
-    def _open(self, settings):
-        if self.engine_error is not None:
-            raise self.engine_error
-        self.engines_opened += 1
-        return Engine(self.localizer, self._close, True, {"model": settings.model})
-
-    def _close(self):
-        self.engines_closed += 1
 
     # Waiting for events
 
@@ -137,35 +129,46 @@ class World:
         """Wait until `condition()` holds; it is asked again at every message that arrives."""
         with self.arrived:
             if not self.arrived.wait_for(condition, LIMIT_S):
-                raise AssertionError(
-                    f"waited {LIMIT_S} s for {what}; counters {self.node.counters.snapshot()}"
-                )
+                raise AssertionError(f"waited {LIMIT_S} s for {what}; node says {self.values()}")
 
     def wait_count(self, name, count=1):
         """Wait until the diagnostics report `name` at least `count` times."""
-        self.wait(lambda: int(self.values().get(name, 0)) >= count, f"{name} >= {count}")
+        self.wait(lambda: self.known(name) >= count, f"{name} >= {count}")
+
+    def known(self, name):
+        """A counter as the newest diagnostics have it."""
+        return int(self.values().get(name, 0))
 
     def values(self):
         return {v.key: v.value for v in self.diagnostics[-1].status[0].values} if self.diagnostics else {}
 
-    def counters(self):
-        return self.node.counters.snapshot()
-
     # Services
 
     def call(self, kind, name, request):
-        client = self.tester.create_client(kind, name)
+        """Ask until an answer comes: one is lost where the server has not found the client's reader yet."""
+        if name not in self._clients:
+            self._clients[name] = self.tester.create_client(kind, name)
+        client = self._clients[name]
         assert client.wait_for_service(LIMIT_S), name
-        done = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        assert done.wait(LIMIT_S), f"{name} did not answer"
-        self.tester.destroy_client(client)
-        return future.result()
+        for _ in range(int(LIMIT_S)):
+            done = threading.Event()
+            future = client.call_async(request)
+            future.add_done_callback(lambda _, done=done: done.set())
+            if done.wait(1.0):
+                return future.result()
+        raise AssertionError(f"{name} did not answer")
 
     def change(self, transition):
+        """Whether the transition leads to its goal."""
         request = ChangeState.Request(transition=Transition(id=transition))
-        return self.call(ChangeState, "geodistill/change_state", request).success
+        answer = self.call(ChangeState, "geodistill/change_state", request)
+        return answer.success or self.state() == GOALS[transition]
+
+    def ask_to_configure(self):
+        """Send the request and do not wait for the answer."""
+        client = self.tester.create_client(ChangeState, "geodistill/change_state")
+        assert client.wait_for_service(LIMIT_S)
+        client.call_async(ChangeState.Request(transition=Transition(id=CONFIGURE)))
 
     def state(self):
         return self.call(GetState, "geodistill/get_state", GetState.Request()).current_state.label
@@ -199,8 +202,18 @@ class World:
             qos = QoSProfile(depth=5, reliability=reliability)
             publisher = self.tester.create_publisher(kind, topic, qos, event_callbacks=events)
             assert matched.wait(LIMIT_S), f"nobody listens to {topic}"
+            self.on_matched(publisher)
             self._publishers[topic] = publisher
         return self._publishers[topic]
+
+    def on_matched(self, publisher):
+        """The publisher has found a subscription."""
+
+    def forget_publishers(self):
+        """The node's subscriptions are gone: match anew."""
+        for publisher in self._publishers.values():
+            self.tester.destroy_publisher(publisher)
+        self._publishers.clear()
 
     def send_fix(self, stamp_ns=None, **fields):
         message = NavSatFix(header=header_of(stamp_ns or self.now_ns(), "gnss"))
@@ -220,27 +233,80 @@ class World:
             setattr(message, name, value)
         self.publisher(Imu, "imu").publish(message)
 
+    def send_odometry(self, yaw_rad=0.5, stamp_ns=None):
+        message = Odometry(header=header_of(stamp_ns or self.now_ns(), "odom"))
+        message.pose.pose.orientation.z = math.sin(yaw_rad / 2)
+        message.pose.pose.orientation.w = math.cos(yaw_rad / 2)
+        message.pose.covariance[35] = 0.01
+        self.publisher(Odometry, "odometry").publish(message)
+
     def prepare(self):
-        """A fix and an attitude are in the buffer."""
-        before = self.counters().get("gnss.accepted", 0)
-        self.send_imu()
-        self.send_fix()
-        self.wait_count("gnss.accepted", before + 1)
+        """A fix is in the buffer."""
+        before = self.count("gnss.accepted")
+        self.insist(self.send_fix, lambda: self.known("gnss.accepted") > before, "accepted fix")
+
+    def insist(self, send, condition, what):
+        """Send again until `condition()` holds: best effort may lose a message while the two sides match."""
+        for _ in range(int(LIMIT_S)):
+            send()
+            with self.arrived:
+                if self.arrived.wait_for(condition, 1.0):
+                    return
+        raise AssertionError(f"no {what}; node says {self.values()}")
 
     def send(self, message):
         kind, topic = type(message), "image" if isinstance(message, Image) else "image/compressed"
         self.publisher(kind, topic).publish(message)
 
-    def good_frame_gets_a_pose(self):
-        """The node is alive: a fix, an attitude and a good image give one more pose."""
+    def good_frame_gets_a_pose(self, transport="compressed"):
+        """The node is alive: a fix and a good image give one more pose."""
         before = len(self.poses)
         self.prepare()
-        stamp_ns = self.now_ns()
-        self.send_imu(stamp_ns=stamp_ns)
-        kind = self.node.get_parameter("image_transport").value
-        self.send(raw_image(stamp_ns) if kind == "raw" else compressed_image(stamp_ns))
-        self.wait(lambda: len(self.poses) > before, "a pose for a good frame")
+
+        def send():
+            self.send((raw_image if transport == "raw" else compressed_image)(self.now_ns()))
+
+        self.insist(send, lambda: len(self.poses) > before, "pose for a good frame")
         return self.poses[-1]
+
+
+class World(Tester):
+    """The node under test, with a fake engine, in this process beside its tester."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, **parameters):
+        super().__init__(f"/world{next(self._numbers)}")
+        self.localizer = FakeLocalizer()
+        self.engine_error = None
+        self.engines_opened = self.engines_closed = 0
+        values = FAST_PARAMETERS | parameters
+        self.overrides = [Parameter(name, value=value) for name, value in values.items()]
+
+    def __enter__(self):
+        self.node = self.spin(
+            lambda **where: LocalizerNode(self._open, parameter_overrides=self.overrides, **where),
+            MultiThreadedExecutor,
+            num_threads=3,
+        )
+        return super().__enter__()
+
+    def counters(self):
+        return self.node.counters.snapshot()
+
+    def on_matched(self, publisher):
+        """The node's side matches on its own; before that a best-effort message is lost."""
+        listeners = [s for s in self.node.subscriptions if s.topic_name == publisher.topic_name]
+        self.wait(lambda: all(s.get_publisher_count() for s in listeners), f"{publisher.topic_name} to match")
+
+    def _open(self, settings):
+        if self.engine_error is not None:
+            raise self.engine_error
+        self.engines_opened += 1
+        return Engine(self.localizer, self._close, True, {"model": settings.model})
+
+    def _close(self):
+        self.engines_closed += 1
 
 
 def picture(width=128, height=64):

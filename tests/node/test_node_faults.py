@@ -30,20 +30,27 @@ def compressed(module_worlds):
 
 
 @pytest.fixture(scope="module")
+def with_imu(module_worlds):
+    world = module_worlds(heading_source="imu")
+    world.start()
+    return world
+
+
+@pytest.fixture(scope="module")
 def raw(module_worlds):
     world = module_worlds(image_transport="raw")
     world.start()
     return world
 
 
-def survives(world, counter, send):
+def survives(world, counter, send, transport="compressed"):
     """`send` costs exactly one `counter` and no pose; a good frame is answered afterwards."""
     world.prepare()
     before, poses = world.count(counter), len(world.poses)
     send()
     world.wait_count(counter, before + 1)
     assert len(world.poses) == poses
-    world.good_frame_gets_a_pose()
+    world.good_frame_gets_a_pose(transport)
     assert world.count(counter) == before + 1
 
 
@@ -98,7 +105,7 @@ def test_broken_compressed_image_is_dropped(compressed, counter, data):
     ],
 )
 def test_broken_raw_image_is_dropped(raw, counter, fields):
-    survives(raw, counter, lambda: raw.send(raw_image(raw.now_ns(), **fields)))
+    survives(raw, counter, lambda: raw.send(raw_image(raw.now_ns(), **fields)), "raw")
 
 
 @pytest.mark.parametrize(
@@ -125,10 +132,8 @@ def test_fix_without_a_usable_covariance_gets_the_default_sigma(compressed, cova
     compressed.send_fix(position_covariance=covariance)
     compressed.wait_count("gnss.sigma_default", before + 1)
     assert compressed.values()["gnss.sigma_source"] == "default"
-    now_ns = compressed.now_ns()
-    compressed.send_imu(stamp_ns=now_ns)
     poses = len(compressed.poses)
-    compressed.send(compressed_image(now_ns))
+    compressed.send(compressed_image(compressed.now_ns()))
     compressed.wait(lambda: len(compressed.poses) > poses, "a pose from a fix of default sigma")
     assert compressed.localizer.seen[-1][1].sigma_m == pytest.approx(10.0, abs=2.5)
 
@@ -142,8 +147,41 @@ def test_fix_without_a_usable_covariance_gets_the_default_sigma(compressed, cova
         ("attitude.rejected.tilt", {"orientation": Quaternion(x=1.0, y=0.0, z=0.0, w=0.0)}),
     ],
 )
-def test_unusable_attitude_is_counted_by_reason(compressed, counter, fields):
-    survives(compressed, counter, lambda: compressed.send_imu(**fields))
+def test_unusable_attitude_is_counted_by_reason(with_imu, counter, fields):
+    before = with_imu.count(counter)
+    with_imu.send_imu(**fields)
+    with_imu.wait_count(counter, before + 1)
+    poses = len(with_imu.poses)
+
+    def send():
+        stamp_ns = with_imu.now_ns()
+        with_imu.send_imu(stamp_ns=stamp_ns)
+        with_imu.send_fix(stamp_ns=stamp_ns)
+        with_imu.send(compressed_image(stamp_ns))
+
+    with_imu.insist(send, lambda: len(with_imu.poses) > poses, "pose after a broken attitude")
+
+
+@pytest.mark.parametrize("source", ["imu", "odometry"])
+def test_heading_and_attitude_come_from_the_chosen_source(worlds, source):
+    world = worlds(heading_source=source)
+    world.start()
+    world.prepare()
+    world.send(compressed_image(world.now_ns()))
+    world.wait_count("dropped.no_attitude")
+
+    def send():
+        stamp_ns = world.now_ns()
+        if source == "imu":
+            world.send_imu(stamp_ns=stamp_ns)
+        world.send_odometry(stamp_ns=stamp_ns, yaw_rad=0.5 if source == "odometry" else 2.0)
+        world.send_fix(stamp_ns=stamp_ns)
+        world.send(compressed_image(stamp_ns))
+
+    world.insist(send, lambda: world.poses, "pose with a heading from a sensor")
+    prior = world.localizer.seen[-1][1]
+    assert prior.yaw_enu_rad == pytest.approx(0.5)
+    assert prior.sigma_yaw_rad == pytest.approx(0.1)  # the variance that the message states
 
 
 @pytest.mark.parametrize(
@@ -161,9 +199,7 @@ def test_failing_localizer_costs_one_frame(compressed, counter, error):
 
     def send():
         compressed.localizer.before = fail
-        now_ns = compressed.now_ns()
-        compressed.send_imu(stamp_ns=now_ns)
-        compressed.send(compressed_image(now_ns))
+        compressed.send(compressed_image(compressed.now_ns()))
 
     survives(compressed, counter, send)
 
@@ -174,9 +210,7 @@ def test_covariance_that_is_none_is_never_published(compressed, bad):
 
     def send():
         compressed.localizer.covariance = bad
-        now_ns = compressed.now_ns()
-        compressed.send_imu(stamp_ns=now_ns)
-        compressed.send(compressed_image(now_ns))
+        compressed.send(compressed_image(compressed.now_ns()))
         compressed.wait_count("dropped.covariance", before + 1)
         compressed.localizer.covariance = good
 
@@ -192,9 +226,7 @@ def test_five_failures_in_a_row_are_an_error_until_one_succeeds(compressed):
     before = compressed.counters().get("dropped.inference", 0)
     for i in range(5):
         compressed.prepare()
-        now_ns = compressed.now_ns()
-        compressed.send_imu(stamp_ns=now_ns)
-        compressed.send(compressed_image(now_ns))
+        compressed.send(compressed_image(compressed.now_ns()))
         compressed.wait_count("dropped.inference", before + 1 + i)
     healthy, status = compressed.status()
     assert not healthy and "5 times in a row" in status["message"]
@@ -229,7 +261,6 @@ def test_slow_inference_answers_the_newest_image_and_counts_the_others(worlds):
     for i in range(4):
         world.prepare()
         newest_ns = world.now_ns()
-        world.send_imu(stamp_ns=newest_ns)
         world.send(compressed_image(newest_ns))
         world.wait_count("images.received", 2 + i)
     go_on.set()
@@ -242,7 +273,6 @@ def test_slow_inference_answers_the_newest_image_and_counts_the_others(worlds):
 def test_image_before_the_first_fix_is_dropped(worlds):
     world = worlds()
     world.start()
-    world.send_imu()
     world.send(compressed_image(world.now_ns()))
     world.wait_count("dropped.no_fix")
     world.good_frame_gets_a_pose()

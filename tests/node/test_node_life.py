@@ -20,6 +20,7 @@ from ros_world import (
     LATCHED,
     LATITUDE,
     LONGITUDE,
+    YAW_DEG,
     compressed_image,
     raw_image,
 )
@@ -34,8 +35,10 @@ def test_good_frame_gets_a_pose_with_the_image_stamp(world):
     image, prior = world.localizer.seen[-1]
     assert pose.header.frame_id == "map"
     assert pose.header.stamp.sec * 10**9 + pose.header.stamp.nanosec == image.stamp_ns
-    assert prior.yaw_enu_rad == pytest.approx(0.5, abs=1e-6)
-    assert 2 * math.atan2(pose.pose.pose.orientation.z, pose.pose.pose.orientation.w) == pytest.approx(0.5)
+    assert prior.yaw_enu_rad == pytest.approx(math.radians(YAW_DEG))
+    assert 2 * math.atan2(pose.pose.pose.orientation.z, pose.pose.pose.orientation.w) == pytest.approx(
+        prior.yaw_enu_rad
+    )
     P = np.array(pose.pose.covariance).reshape(6, 6)
     np.linalg.cholesky(P)
     assert (P == P.T).all()
@@ -94,7 +97,7 @@ def test_inactive_node_publishes_nothing_and_reactivation_keeps_the_model(world)
     assert world.change(DEACTIVATE) and world.state() == "inactive"
     assert list(world.node.subscriptions) == []
     assert world.change(ACTIVATE)
-    world._publishers.clear()
+    world.forget_publishers()
     world.good_frame_gets_a_pose()
     assert world.engines_opened == 1
 
@@ -149,7 +152,7 @@ def test_lifecycle_storm_leaks_nothing(world):
     if world.state() == "inactive":
         world.change(CLEANUP)
     assert world.engines_opened == world.engines_closed > 5
-    world._publishers.clear()
+    world.forget_publishers()
     world.start()
     world.good_frame_gets_a_pose()
     assert threading.active_count() == threads

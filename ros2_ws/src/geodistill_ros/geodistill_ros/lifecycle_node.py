@@ -141,7 +141,8 @@ class LocalizerNode(LifecycleNode):
         )
         self._listen(kind, topic, session.on_image, 1, images, event_callbacks=lost)
         self._listen(NavSatFix, "fix", session.on_fix, 10, sensors)
-        self._listen(Imu, "imu", session.sensors.on_imu, 50, sensors)
+        if settings.heading_source in ("imu", "course"):
+            self._listen(Imu, "imu", session.sensors.on_imu, 50, sensors)
         self._listen(Odometry, "odometry", session.sensors.on_odometry, 50, sensors)
         if settings.camera_kind == "pinhole":
             self._listen(CameraInfo, "camera_info", session.camera.on_camera_info, 1, sensors)
@@ -173,7 +174,9 @@ class LocalizerNode(LifecycleNode):
         health = health_of(self._state, self._refusal, self._session, self._declared.current(), self.counters)
         stamp = self.get_clock().now().to_msg()
         model = self._declared.current().model
-        self._diagnostics.publish(diagnostic_array(health, stamp, f"{self.get_fully_qualified_name()}: localizer", model))
+        self._diagnostics.publish(
+            diagnostic_array(health, stamp, f"{self.get_fully_qualified_name()}: localizer", model)
+        )
 
     def _on_status(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """`~/status`: the diagnostics as JSON, at once."""

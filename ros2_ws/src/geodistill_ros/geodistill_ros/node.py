@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 import threading
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from geodistill_ros.engine import EngineFactory
 
 EXIT_LIMIT_S = 2.0
 EXECUTOR_THREADS = 3
@@ -32,21 +35,26 @@ class Signals:
             os._exit(0)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Start, spin, stop; 0 after a signal."""
+def main(arguments: list[str] | None = None, engine_factory: EngineFactory | None = None) -> int:
+    """Start, spin, stop; 0 after a signal. `engine_factory` replaces the loading of model and map."""
     signals = Signals()
     import rclpy
-    from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+    from rclpy.executors import MultiThreadedExecutor
 
+    from geodistill_ros.engine import load_engine
     from geodistill_ros.lifecycle_node import LocalizerNode
 
     rclpy.init(args=arguments)
     executor = MultiThreadedExecutor(EXECUTOR_THREADS)
-    node = LocalizerNode()
+    node = LocalizerNode(engine_factory or load_engine)
     executor.add_node(node)
     signals.spinning = True
-    with contextlib.suppress(ExternalShutdownException):
+    try:
         executor.spin()
+    except Exception:
+        # The signal may fall between two steps of rclpy's loop, which then fails on its closed context.
+        if rclpy.ok():
+            raise
     # A model that loads or an inference that hangs must not hold the exit up.
     limit = threading.Timer(EXIT_LIMIT_S, os._exit, (0,))
     limit.daemon = True

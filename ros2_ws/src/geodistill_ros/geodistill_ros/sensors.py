@@ -64,7 +64,7 @@ class SensorInputs:
         return reading
 
     def on_imu(self, msg: Any) -> None:
-        """Take an `Imu`: attitude, and the heading where `heading_source` is imu."""
+        """Take an `Imu`: attitude and heading (ENU)."""
         if msg.orientation_covariance[0] == -1.0:
             self._counters.add("imu.rejected.no_orientation")
             return

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's executable with the fake engine; FAKE_LOAD=hang and FAKE_INFERENCE=hang never come back."""
+
+import os
+import sys
+import threading
+
+from geodistill_ros.node import main
+
+
+def open_engine(settings):
+    from geodistill_ros.engine import Engine
+    from ros_world import FakeLocalizer
+
+    if os.environ.get("FAKE_LOAD") == "hang":
+        threading.Event().wait()
+    localizer = FakeLocalizer()
+    if os.environ.get("FAKE_INFERENCE") == "hang":
+        localizer.before = lambda *_: threading.Event().wait()
+    return Engine(localizer, lambda: None, True, {"model": settings.model})
+
+
+if __name__ == "__main__":
+    sys.exit(main(engine_factory=open_engine))
