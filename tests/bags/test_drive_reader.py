@@ -173,9 +173,7 @@ def pinhole_entries():
     entries = without(messages(), "/camera/image/compressed")
     for k in range(9):
         stamp = ns(k / 2)
-        entries.append(
-            ("/camera/image/compressed", compose.compressed_image(stamp, picture(k, 64, 48)), stamp)
-        )
+        entries.append(("/camera/image/compressed", compose.compressed_image(stamp, picture(k, 64, 48)), stamp))
         entries.append(("/camera/camera_info", compose.camera_info(stamp, CAMERA), stamp))
     return sorted(entries, key=lambda entry: entry[2])
 

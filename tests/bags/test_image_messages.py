@@ -71,9 +71,7 @@ def test_every_colour_order_gives_the_same_rgb_whatever_the_row_padding(encoding
 
 def test_mono_is_repeated_in_three_channels():
     grey = RGB[..., 0]
-    np.testing.assert_array_equal(
-        decode_image(raw("mono8", grey, step=96)), np.repeat(grey[..., None], 3, axis=2)
-    )
+    np.testing.assert_array_equal(decode_image(raw("mono8", grey, step=96)), np.repeat(grey[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize(
