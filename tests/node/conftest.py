@@ -17,8 +17,7 @@ from geodistill_ros.transport import with_image_transport  # noqa: E402
 DOMAIN_ID = 20 + os.getpid() % 80  # 0..101 keep clear of ephemeral ports; one domain per test run
 
 os.environ.update(
-    with_image_transport(os.environ)
-    | {"ROS_DOMAIN_ID": str(DOMAIN_ID), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    with_image_transport(os.environ) | {"ROS_DOMAIN_ID": str(DOMAIN_ID), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 )
 
 

@@ -61,9 +61,7 @@ class FakeLocalizer:
         probability[1, 2, 5] = 0.75  # north-east of the centre
         probability[1, 5, 5] = 0.25
         heatmap = HeatMap(probability, center, 0.5, prior.yaw_enu_rad + np.array([-0.1, 0.0, 0.1]))
-        tile = MapTile(
-            np.full((64, 64, 3), 90, np.uint8), np.ones((64, 64), bool), center, 0.5, "fake", "nobody"
-        )
+        tile = MapTile(np.full((64, 64, 3), 90, np.uint8), np.ones((64, 64), bool), center, 0.5, "fake", "nobody")
         mode = Mode(0.0, 0.0, prior.yaw_enu_rad, 1.0)
         return Estimate(
             image.stamp_ns, prior.latitude, prior.longitude, prior.yaw_enu_rad, self.covariance, Status.OK,

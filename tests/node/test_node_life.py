@@ -84,9 +84,7 @@ def test_both_transports_reach_the_node_from_either_reliability(worlds, transpor
     world.publisher(kind, topic, reliability)
     make = raw_image if transport == "raw" else compressed_image
     world.prepare()
-    timer = world.tester.create_timer(
-        0.1, lambda: world.send(make(world.now_ns()))
-    )  # best effort may lose some
+    timer = world.tester.create_timer(0.1, lambda: world.send(make(world.now_ns())))  # best effort may lose some
     world.wait(lambda: world.poses, f"a pose over {transport}")
     world.tester.destroy_timer(timer)
 

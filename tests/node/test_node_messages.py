@@ -12,7 +12,7 @@ from pyproj import Geod
 
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
-from geodistill_ros.conversions import ReadingError, attitude_of, camera_of, rgb_of
+from geodistill_ros.conversions import rgb_of
 from geodistill_ros.diagnostics import ERROR, OK, WARN, Health, judge
 from geodistill_ros.mailbox import Mailbox
 from geodistill_ros.messages import (
@@ -26,9 +26,7 @@ from geodistill_ros.mount import MountUnavailableError, ParameterMount, TfMount,
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.stamps import StampGate
 from geodistill_ros.transport import FAST_DDS_2, FAST_DDS_3, PROFILE, with_image_transport
-from geometry_msgs.msg import Quaternion
 from ros_world import FakeLocalizer, picture, raw_image
-from sensor_msgs.msg import CameraInfo
 
 from geodistill_core.bags.images import ImageError
 from geodistill_core.errors import ConfigError
@@ -145,37 +143,6 @@ def test_tf_mount_follows_the_transform_and_never_falls_back_to_identity(monkeyp
     assert mount.lookup("camera") @ [1.0, 0.0, 0.0, 1.0] == pytest.approx([1.0, 1.0, 2.0, 1.0])
     with pytest.raises(MountUnavailableError, match=r"base_link.*lidar"):
         mount.lookup("lidar")
-
-
-@pytest.mark.parametrize(
-    ("axis", "index"), [((1.0, 0.0, 0.0), 0), ((0.0, 1.0, 0.0), 1), ((0.0, 0.0, 1.0), 2)]
-)
-def test_attitude_about_one_axis_is_that_angle(axis, index):
-    half = 0.15
-    q = Quaternion(**dict(zip("xyz", (math.sin(half) * a for a in axis), strict=True)), w=math.cos(half))
-    expected = [0.0, 0.0, 0.0]
-    expected[index] = 0.3
-    assert attitude_of(q) == pytest.approx(expected)
-
-
-def test_attitude_of_a_composed_rotation_is_roll_pitch_yaw():
-    from geodistill_ros.mount import rotation
-
-    R = rotation(0.1, -0.2, 2.5)
-    w = math.sqrt(1 + np.trace(R)) / 2
-    q = Quaternion(
-        x=(R[2, 1] - R[1, 2]) / 4 / w, y=(R[0, 2] - R[2, 0]) / 4 / w, z=(R[1, 0] - R[0, 1]) / 4 / w, w=w
-    )
-    assert attitude_of(q) == pytest.approx((0.1, -0.2, 2.5))
-
-
-def test_camera_info_with_binning_is_refused():
-    info = CameraInfo(
-        width=640, height=480, k=[500.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0], binning_x=2
-    )
-    with pytest.raises(ReadingError) as refusal:
-        camera_of(info)
-    assert refusal.value.reason == "binning"
 
 
 def test_cv_bridge_converts_what_the_core_does_not_and_is_validated_first(monkeypatch):

@@ -155,7 +155,5 @@ class TestOnTheNode:
             descriptor = node.describe_parameter(name)
             assert descriptor.description
             ranges = [*descriptor.floating_point_range, *descriptor.integer_range]
-            assert [(r.from_value, r.to_value) for r in ranges] == (
-                [bounds_of(name)] if bounds_of(name) else []
-            )
+            assert [(r.from_value, r.to_value) for r in ranges] == ([bounds_of(name)] if bounds_of(name) else [])
             assert descriptor.read_only == (change_of(name) is Change.START)

@@ -117,9 +117,7 @@ def test_signal_while_modules_load_ends_the_process_with_zero(start, tmp_path):
     (tmp_path / "rclpy.py").write_text(
         "import sys, threading\nprint('importing', file=sys.stderr, flush=True)\nthreading.Event().wait()\n"
     )
-    node = start(
-        "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import geodistill_ros.node as n; n.main()"
-    )
+    node = start("-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import geodistill_ros.node as n; n.main()")
     assert node.process.stderr.readline() == "importing\n"
     assert_clean(node.end(signal.SIGINT))
 

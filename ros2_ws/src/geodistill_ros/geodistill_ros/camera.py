@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from geodistill_core.bags.messages import camera_from
+from geodistill_core.errors import ConfigError
 from geodistill_core.types import CameraModel
-from geodistill_ros.conversions import ReadingError, camera_of
+from geodistill_ros.conversions import FrameError
 from geodistill_ros.counters import Counters
+
+_NONE_YET = "no CameraInfo so far; remap `camera_info` to the topic beside the image"
 
 
 class CameraState:
@@ -16,22 +20,20 @@ class CameraState:
     def __init__(self, kind: str, counters: Counters) -> None:
         self._panorama = kind == "panorama"
         self._counters = counters
-        self._model: CameraModel | ReadingError = ReadingError(
-            "no_camera_info", "no CameraInfo so far; remap `camera_info` to the topic beside the image"
-        )
+        self._model: CameraModel | None = None
+        self._problem = ("no_camera_info", _NONE_YET)
 
     def on_camera_info(self, msg: Any) -> None:
         """Take a `CameraInfo`; an unusable one invalidates the camera until a good one arrives."""
         try:
-            self._model = camera_of(msg)
-        except ReadingError as error:
-            self._counters.add(f"camera_info.rejected.{error.reason}")
-            self._model = ReadingError("camera_info", str(error))
+            self._model = camera_from(msg)
+        except ConfigError as error:
+            self._counters.add("camera_info.rejected")
+            self._model, self._problem = None, ("camera_info", str(error))
 
     def model(self) -> CameraModel | None:
-        """The camera model, None for a panorama; raises ReadingError where a pinhole's is not known."""
-        if self._panorama:
-            return None
-        if isinstance(self._model, ReadingError):
-            raise ReadingError(self._model.reason, str(self._model))
-        return self._model
+        """The camera model, None for a panorama; raises FrameError where a pinhole's is not known."""
+        model = self._model
+        if model is None and not self._panorama:
+            raise FrameError(*self._problem)
+        return model

@@ -39,9 +39,7 @@ def descriptor_of(name: str) -> ParameterDescriptor:
     if limits and isinstance(FIELDS[name].default, int):
         descriptor.integer_range = [IntegerRange(from_value=int(limits[0]), to_value=int(limits[1]))]
     elif limits:
-        descriptor.floating_point_range = [
-            FloatingPointRange(from_value=float(limits[0]), to_value=float(limits[1]))
-        ]
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(limits[0]), to_value=float(limits[1]))]
     return descriptor
 
 

@@ -36,9 +36,7 @@ class ThrottledLog:
             speak(f"{key}: {text}")
 
 
-def guarded(
-    name: str, counters: Counters, log: ThrottledLog, callback: Callable[..., Any]
-) -> Callable[..., None]:
+def guarded(name: str, counters: Counters, log: ThrottledLog, callback: Callable[..., Any]) -> Callable[..., None]:
     """Wrap `callback` so that it never raises: `callback_errors.NAME` counts, the log explains."""
 
     @functools.wraps(callback)

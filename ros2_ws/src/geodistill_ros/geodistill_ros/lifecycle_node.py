@@ -56,16 +56,10 @@ class LocalizerNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         settings = self._declared.current()
-        self.create_timer(
-            settings.diagnostics_period_s, self._guard("diagnostics", self.report), status_group, steady
-        )
+        self.create_timer(settings.diagnostics_period_s, self._guard("diagnostics", self.report), status_group, steady)
         self.create_service(Trigger, "~/status", self._on_status, callback_group=status_group)
-        backward = JumpThreshold(
-            min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
-        )
-        self._jumps = self.get_clock().create_jump_callback(
-            backward, post_callback=self._guard("clock", self._on_jump)
-        )
+        backward = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
+        self._jumps = self.get_clock().create_jump_callback(backward, post_callback=self._guard("clock", self._on_jump))
         if settings.autostart:
             self._autostart = self.create_timer(0.0, self._on_autostart, clock=steady)
 

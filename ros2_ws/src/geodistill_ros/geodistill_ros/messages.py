@@ -80,9 +80,7 @@ def header_of(stamp_ns: int, frame_id: str) -> Header:
     return Header(stamp=stamp, frame_id=frame_id)
 
 
-def pose_message(
-    estimate: Estimate, datum: LocalFrame, settings: NodeParameters
-) -> PoseWithCovarianceStamped:
+def pose_message(estimate: Estimate, datum: LocalFrame, settings: NodeParameters) -> PoseWithCovarianceStamped:
     """Pose of the base in the map frame (z = 0, level); raises CovarianceError."""
     pose = planar_pose(estimate, datum)
     message = PoseWithCovarianceStamped(header=header_of(estimate.stamp_ns, settings.map_frame))

@@ -87,9 +87,7 @@ class TfMount:
         try:
             stamped = self._buffer.lookup_transform(self._base_frame, camera_frame, self._newest)
         except self._error as error:
-            raise MountUnavailableError(
-                f"no transform {self._base_frame} <- {camera_frame!r}: {error}"
-            ) from error
+            raise MountUnavailableError(f"no transform {self._base_frame} <- {camera_frame!r}: {error}") from error
         return _matrix(stamped.transform)
 
     def close(self) -> None:

@@ -40,12 +40,8 @@ class NodeParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
-    model: str = _parameter(
-        "tiny", "Checkpoint: the name of a shipped one, or the path of a checkpoint folder."
-    )
-    map: str = _parameter(
-        "", "Imagery: an .mbtiles file, a GeoTIFF or VRT, or a folder of named tiles. Required."
-    )
+    model: str = _parameter("tiny", "Checkpoint: the name of a shipped one, or the path of a checkpoint folder.")
+    map: str = _parameter("", "Imagery: an .mbtiles file, a GeoTIFF or VRT, or a folder of named tiles. Required.")
     prior: Literal["gaussian", "flat"] = _parameter(
         "gaussian",
         "Whether GNSS weighs the heat map (gaussian) or only places the search window (flat: the image's "
@@ -73,9 +69,7 @@ class NodeParameters(BaseModel):
     mount_x_m: float = _parameter(0.0, "Camera position forward of the base frame.", ge=-20.0, le=20.0)
     mount_y_m: float = _parameter(0.0, "Camera position left of the base frame.", ge=-20.0, le=20.0)
     mount_z_m: float = _parameter(DEFAULT_CAMERA_HEIGHT_M, "Camera height above the ground.", ge=0.2, le=10.0)
-    mount_roll_deg: float = _parameter(
-        0.0, "Camera roll in the base frame, right side down.", ge=-180.0, le=180.0
-    )
+    mount_roll_deg: float = _parameter(0.0, "Camera roll in the base frame, right side down.", ge=-180.0, le=180.0)
     mount_pitch_deg: float = _parameter(0.0, "Camera pitch in the base frame, nose down.", ge=-90.0, le=90.0)
     mount_yaw_deg: float = _parameter(
         0.0, "Camera yaw in the base frame, counter-clockwise: 180 looks back.", ge=-180.0, le=180.0
@@ -91,9 +85,7 @@ class NodeParameters(BaseModel):
         ge=0.1,
         le=20.0,
     )
-    max_fix_age_s: float = _parameter(
-        3.0, "Without a fix this recent there is no prior, and no pose.", ge=0.1, le=60.0
-    )
+    max_fix_age_s: float = _parameter(3.0, "Without a fix this recent there is no prior, and no pose.", ge=0.1, le=60.0)
     max_speed_mps: float = _parameter(
         20.0, "Limit of the vehicle: bounds jumps between fixes and drift without odometry.", ge=0.5, le=100.0
     )
@@ -113,12 +105,8 @@ class NodeParameters(BaseModel):
         15.0, "Heading sigma where the source states none.", change=Change.ANY, ge=0.1, le=180.0
     )
 
-    datum_latitude: float = _parameter(
-        math.nan, "Origin of the map frame in degrees; .nan takes the first fix."
-    )
-    datum_longitude: float = _parameter(
-        math.nan, "Origin of the map frame in degrees; .nan takes the first fix."
-    )
+    datum_latitude: float = _parameter(math.nan, "Origin of the map frame in degrees; .nan takes the first fix.")
+    datum_longitude: float = _parameter(math.nan, "Origin of the map frame in degrees; .nan takes the first fix.")
 
     max_image_age_s: float = _parameter(
         1.0, "Images older than this on arrival are dropped.", change=Change.ANY, ge=0.01, le=60.0
@@ -140,12 +128,8 @@ class NodeParameters(BaseModel):
         30.0, "Published sigma of pitch, which is not measured.", change=Change.ANY, ge=0.01, le=180.0
     )
 
-    publish_overlay: bool = _parameter(
-        False, "Publish `~/overlay`: tile, heat map and ellipse.", change=Change.ANY
-    )
-    publish_heatmap: bool = _parameter(
-        False, "Publish `~/heatmap` (nav_msgs/OccupancyGrid).", change=Change.ANY
-    )
+    publish_overlay: bool = _parameter(False, "Publish `~/overlay`: tile, heat map and ellipse.", change=Change.ANY)
+    publish_heatmap: bool = _parameter(False, "Publish `~/heatmap` (nav_msgs/OccupancyGrid).", change=Change.ANY)
     diagnostics_period_s: float = _parameter(
         1.0, "Period of `/diagnostics`, in wall time.", change=Change.START, ge=0.1, le=60.0
     )

@@ -14,7 +14,7 @@ from geodistill_core.errors import ConfigError, DatasetError, MapError, RuntimeB
 from geodistill_core.localization.sensor_buffer import FramePrior, SensorGap
 from geodistill_core.types import Estimate, GroundImage, Prior
 from geodistill_ros.camera import CameraState
-from geodistill_ros.conversions import ReadingError, rgb_of
+from geodistill_ros.conversions import FrameError, rgb_of
 from geodistill_ros.counters import Counters, Durations
 from geodistill_ros.engine import Locating
 from geodistill_ros.guards import ThrottledLog
@@ -123,14 +123,14 @@ class Pipeline:
         try:
             return GroundImage(rgb, job.stamp_ns, T_base_camera, camera, prior.roll_rad, prior.pitch_rad)
         except DatasetError as error:
-            raise ReadingError("camera_size", str(error)) from error
+            raise FrameError("camera_size", str(error)) from error
         except ConfigError as error:
-            raise ReadingError("mount", str(error)) from error
+            raise FrameError("mount", str(error)) from error
 
 
 def drop_reason(error: Exception) -> str:
     """The counter an exception belongs to, below `dropped.`."""
-    if isinstance(error, (ImageError, SensorGap, ReadingError)):
+    if isinstance(error, (ImageError, SensorGap, FrameError)):
         return str(error.reason)
     for kind, reason in (
         (MountUnavailableError, "no_transform"),

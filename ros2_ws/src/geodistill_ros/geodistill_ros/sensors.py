@@ -5,23 +5,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
-from geodistill_core.localization.gnss import FixReading, SigmaSource, check_fix
+from geodistill_core.bags.messages import AttitudeReject, attitude_from, fix_from, motion_from
+from geodistill_core.localization.gnss import FixReading, SigmaSource
 from geodistill_core.localization.sensor_buffer import (
     AttitudeReading,
     FramePrior,
     HeadingSource,
-    MotionReading,
     SensorBuffer,
     SensorBufferConfig,
 )
-from geodistill_ros.conversions import ReadingError, attitude_of, stamp_ns_of
 from geodistill_ros.counters import Counters
 from geodistill_ros.parameters import NodeParameters
 
-YAW_VARIANCE_IMU = 8
-YAW_VARIANCE_POSE = 35
+_POSE_YAW_VARIANCE = 35
 
 
 class SensorInputs:
@@ -44,16 +43,7 @@ class SensorInputs:
     def on_fix(self, msg: Any) -> FixReading | None:
         """Take a `NavSatFix`; returns the reading where it was accepted."""
         settings = self._settings()
-        reading = check_fix(
-            stamp_ns_of(msg.header),
-            msg.status.status,
-            msg.latitude,
-            msg.longitude,
-            covariance=list(msg.position_covariance),
-            covariance_type=msg.position_covariance_type,
-            default_sigma_m=settings.gnss_default_sigma_m,
-            inflation=settings.gnss_sigma_inflation,
-        )
+        reading = fix_from(msg, default_sigma_m=settings.gnss_default_sigma_m, inflation=settings.gnss_sigma_inflation)
         accepted = self._buffer.add_fix(reading)
         if not accepted or not isinstance(reading, FixReading):
             return None
@@ -65,18 +55,16 @@ class SensorInputs:
 
     def on_imu(self, msg: Any) -> None:
         """Take an `Imu`: attitude and heading (ENU)."""
-        if msg.orientation_covariance[0] == -1.0:
-            self._counters.add("imu.rejected.no_orientation")
-            return
-        self._take_attitude("imu", msg.header, msg.orientation, msg.orientation_covariance[YAW_VARIANCE_IMU])
+        self._take_attitude("imu", msg)
 
     def on_odometry(self, msg: Any) -> None:
-        """Take an `Odometry`: speed and yaw rate, and the heading where `heading_source` is odometry."""
-        twist = msg.twist.twist
-        self._buffer.add_motion(MotionReading(stamp_ns_of(msg.header), twist.linear.x, twist.angular.z))
+        """Take an `Odometry`: speed and yaw rate, and the attitude where `heading_source` is odometry."""
+        self._buffer.add_motion(motion_from(msg))
         if self._source == "odometry":
-            variance = msg.pose.covariance[YAW_VARIANCE_POSE]
-            self._take_attitude("odometry", msg.header, msg.pose.pose.orientation, variance)
+            covariance = [0.0] * 8 + [msg.pose.covariance[_POSE_YAW_VARIANCE]]
+            orientation = msg.pose.pose.orientation
+            like_imu = SimpleNamespace(header=msg.header, orientation=orientation, orientation_covariance=covariance)
+            self._take_attitude("odometry", like_imu)
 
     def prior_at(self, stamp_ns: int) -> FramePrior:
         """The prior for an image; raises SensorGap with the reason where there is none."""
@@ -95,12 +83,10 @@ class SensorInputs:
         dropped = self._buffer.dropped().items()
         return {".rejected.".join(name.split(".", 1)): count for name, count in dropped}
 
-    def _take_attitude(self, stream: str, header: Any, orientation: Any, variance: float) -> None:
-        try:
-            roll, pitch, yaw = attitude_of(orientation)
-        except ReadingError as error:
-            self._counters.add(f"{stream}.rejected.{error.reason}")
-            return
-        stated = math.isfinite(variance) and variance > 0.0
-        sigma = math.sqrt(variance) if stated else math.radians(self._settings().heading_sigma_deg)
-        self._buffer.add_attitude(AttitudeReading(stamp_ns_of(header), roll, pitch, yaw, sigma))
+    def _take_attitude(self, stream: str, msg: Any) -> None:
+        default_sigma = math.radians(self._settings().heading_sigma_deg)
+        attitude = attitude_from(msg, default_sigma_yaw_rad=default_sigma)
+        if isinstance(attitude, AttitudeReject):
+            self._counters.add(f"{stream}.rejected.{attitude}")
+        else:
+            self._buffer.add_attitude(attitude)

@@ -10,10 +10,10 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 
+from geodistill_core.bags.messages import stamp_ns
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.types import GeoPoint
 from geodistill_ros.camera import CameraState
-from geodistill_ros.conversions import stamp_ns_of
 from geodistill_ros.counters import Counters
 from geodistill_ros.engine import EngineFactory
 from geodistill_ros.guards import ThrottledLog
@@ -92,12 +92,12 @@ class Session:
         """Gate an image by its stamp and leave it for the worker."""
         self.arrivals_s["image"] = time.monotonic()
         self._counters.add("images.received")
-        settings, stamp_ns = self._settings(), stamp_ns_of(msg.header)
+        settings, stamped_ns = self._settings(), stamp_ns(msg.header)
         now_ns = self._node.get_clock().now().nanoseconds
-        reason = self._gate.check(stamp_ns, now_ns, settings.max_image_age_s, settings.max_image_future_s)
+        reason = self._gate.check(stamped_ns, now_ns, settings.max_image_age_s, settings.max_image_future_s)
         if reason is not None:
             self._counters.add(f"dropped.{reason}")
-        elif self.worker.mailbox.put(Job(msg, stamp_ns, time.monotonic())):
+        elif self.worker.mailbox.put(Job(msg, stamped_ns, time.monotonic())):
             self._counters.add("dropped.superseded")
 
     def on_fix(self, msg: Any) -> None:

@@ -43,9 +43,7 @@ class NodeStatus:
 class NodeControl:
     """Service clients of one node; `node` must be spun by somebody else's thread."""
 
-    def __init__(
-        self, node: Node, name: str = "geodistill", alive: Callable[[], bool] = lambda: True
-    ) -> None:
+    def __init__(self, node: Node, name: str = "geodistill", alive: Callable[[], bool] = lambda: True) -> None:
         self._alive = alive
         self._change = node.create_client(ChangeState, f"{name}/change_state")
         self._state = node.create_client(GetState, f"{name}/get_state")
