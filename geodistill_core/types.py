@@ -110,7 +110,9 @@ class GroundImage:
         if not 0.2 <= T[2, 3] <= 10.0:
             raise ConfigError(f"camera height {T[2, 3]:.2f} m is outside 0.2..10 m; check T_base_camera's z")
         if not (abs(self.roll_rad) < 0.8 and abs(self.pitch_rad) < 0.8):
-            raise ConfigError(f"attitude roll {self.roll_rad}, pitch {self.pitch_rad} rad is beyond +-0.8; check the IMU")
+            raise ConfigError(
+                f"attitude roll {self.roll_rad}, pitch {self.pitch_rad} rad is beyond +-0.8; check the IMU"
+            )
         if self.camera is not None and self.rgb.shape[:2] != (self.camera.height, self.camera.width):
             raise DatasetError(
                 f"image is {self.rgb.shape[1]} x {self.rgb.shape[0]} but the camera model says "
@@ -220,8 +222,8 @@ class MapTile:
 class HeatMap:
     """Posterior over (yaw, row, column): `probability` [Y, H, W] float32, sums to one.
 
-    Cell (y, r, c) is yaw `yaw_enu_rad[y]` (evenly spaced, ascending, unwrapped), east `(c + 0.5 - W/2) * metres_per_cell`
-    and north `(H/2 - r - 0.5) * metres_per_cell` on the tangent plane at `center`.
+    Cell (y, r, c) is yaw `yaw_enu_rad[y]` (evenly spaced, ascending, unwrapped), `(c + 0.5 - W/2) * metres_per_cell`
+    east and `(H/2 - r - 0.5) * metres_per_cell` north on the tangent plane at `center`.
     """
 
     probability: Array

@@ -60,19 +60,29 @@ def find_modes(heatmap: HeatMap, config: EstimateConfig) -> tuple[Mode, ...]:
         window = ((north[:, None] - north[row]) ** 2 + (east[None, :] - east[column]) ** 2) <= config.mode_radius_m**2
         weight = position * window
         total = weight.sum()
-        mode_yaw = _circular_mean((heatmap.probability * window).sum(axis=(1, 2), dtype=np.float64), heatmap.yaw_enu_rad)
-        modes.append(
-            Mode(float((weight.sum(0) * east).sum() / total), float((weight.sum(1) * north).sum() / total), mode_yaw, float(total))
+        mode_yaw = _circular_mean(
+            (heatmap.probability * window).sum(axis=(1, 2), dtype=np.float64), heatmap.yaw_enu_rad
         )
-        near = ((north[:, None] - north[row]) ** 2 + (east[None, :] - east[column]) ** 2) <= (2 * config.mode_radius_m) ** 2
+        modes.append(
+            Mode(
+                float((weight.sum(0) * east).sum() / total),
+                float((weight.sum(1) * north).sum() / total),
+                mode_yaw,
+                float(total),
+            )
+        )
+        near = ((north[:, None] - north[row]) ** 2 + (east[None, :] - east[column]) ** 2) <= (
+            2 * config.mode_radius_m
+        ) ** 2
         left[near] = 0.0
     return tuple(modes)
 
 
 def covariance_about(heatmap: HeatMap, mode: Mode) -> Array:
-    """Second moments [3, 3] of the whole heat map about a pose (east m, north m, yaw rad), float64, cross terms included.
+    """Second moments [3, 3] of the whole heat map about a pose (east m, north m, yaw rad), in float64.
 
-    About the pose and not about the mean, so that mass in other modes widens it. Each axis adds its cell's own variance, width^2 / 12.
+    About the pose and not about the mean, so that mass in other modes widens it. Each axis adds its cell's own
+    variance, width^2 / 12.
     """
     p = heatmap.probability.astype(np.float64)
     p /= p.sum()
@@ -123,5 +133,13 @@ def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateCon
     P[np.diag_indices(3)] = np.maximum(P.diagonal(), floor)
     latitude, longitude = LocalFrame(heatmap.center).to_geodetic(best.east_m, best.north_m)
     return Estimate(
-        stamp_ns, float(latitude), float(longitude), best.yaw_enu_rad, P, _status(heatmap, modes, config), modes, heatmap, tile
+        stamp_ns,
+        float(latitude),
+        float(longitude),
+        best.yaw_enu_rad,
+        P,
+        _status(heatmap, modes, config),
+        modes,
+        heatmap,
+        tile,
     )

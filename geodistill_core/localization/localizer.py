@@ -50,7 +50,9 @@ class LocalizerConfig:
 class Localizer:
     """A network, its calibration and a map."""
 
-    def __init__(self, network: CrossViewNetwork, manifest: Manifest, source: MapSource, config: LocalizerConfig) -> None:
+    def __init__(
+        self, network: CrossViewNetwork, manifest: Manifest, source: MapSource, config: LocalizerConfig
+    ) -> None:
         self.network = network
         self.manifest = manifest
         self.source = source
@@ -112,10 +114,13 @@ class Localizer:
         log_p = logits.double().numpy() / (calibration.temperature if calibration else 1.0)
         if not np.isfinite(log_p).any():
             raise MapError(
-                f"the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid imagery to match against; extend the map"
+                f"the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid imagery to match "
+                "against; extend the map"
             )
         if np.isnan(log_p).any() or np.isposinf(log_p).any():
-            raise RuntimeBackendError("the network returned NaN or infinite logits; check the checkpoint and the runtime")
+            raise RuntimeBackendError(
+                "the network returned NaN or infinite logits; check the checkpoint and the runtime"
+            )
         heatmap = HeatMap(log_p, tile.center, self.network.metres_per_cell, yaw)
         if self.config.prior == "gaussian":
             log_p = log_p + self.log_prior(prior, heatmap)

@@ -25,7 +25,11 @@ def _heat_layer(estimate: Estimate, size: int) -> tuple[Array, Array]:
     peak = float(position.max())
     scale = size / (tile.rgb.shape[1] * tile.metres_per_pixel) * heatmap.metres_per_cell
     side = round(position.shape[1] * scale)
-    strength = cv2.resize((position / peak if peak > 0 else position).astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+    strength = cv2.resize(
+        (position / peak if peak > 0 else position).astype(np.float32),
+        (side, side),
+        interpolation=cv2.INTER_LINEAR,
+    )
     opacity = np.zeros((size, size), np.float32)
     margin = (size - side) // 2
     opacity[margin : margin + side, margin : margin + side] = np.sqrt(np.clip(strength, 0, 1))
@@ -47,7 +51,16 @@ def _draw_pose(picture: Array, estimate: Estimate, at: tuple[float, float], pixe
     lengths = (round(axes[1] * 2**_SHIFT), round(axes[0] * 2**_SHIFT))
     cv2.ellipse(picture, center, lengths, angle_deg, 0, 360, _ESTIMATE_COLOUR, 2, cv2.LINE_AA, _SHIFT)
     tip = (at[0] + 30 * math.cos(estimate.yaw_enu_rad), at[1] - 30 * math.sin(estimate.yaw_enu_rad))
-    cv2.arrowedLine(picture, (round(at[0]), round(at[1])), (round(tip[0]), round(tip[1])), _ESTIMATE_COLOUR, 2, cv2.LINE_AA, 0, 0.3)
+    cv2.arrowedLine(
+        picture,
+        (round(at[0]), round(at[1])),
+        (round(tip[0]), round(tip[1])),
+        _ESTIMATE_COLOUR,
+        2,
+        cv2.LINE_AA,
+        0,
+        0.3,
+    )
 
 
 def render_overlay(
@@ -61,7 +74,8 @@ def render_overlay(
     frame, zoom = LocalFrame(tile.center), size / tile.rgb.shape[1]
 
     def place(point: GeoPoint) -> tuple[float, float]:
-        column, row = tile.enu_to_pixel(*frame.to_enu(point.latitude, point.longitude))
+        east_m, north_m = frame.to_enu(point.latitude, point.longitude)
+        column, row = tile.enu_to_pixel(np.asarray(east_m), np.asarray(north_m))
         return float(column) * zoom, float(row) * zoom
 
     if prior is not None:
@@ -70,5 +84,14 @@ def render_overlay(
         _draw_cross(picture, place(truth), _TRUTH_COLOUR, 16)
     _draw_pose(picture, estimate, place(estimate.point), zoom / tile.metres_per_pixel)
     if tile.attribution:
-        cv2.putText(picture, tile.attribution, (6, size - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
-    return picture
+        cv2.putText(
+            picture,
+            tile.attribution,
+            (6, size - 8),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.4,
+            (255, 255, 255),
+            1,
+            cv2.LINE_AA,
+        )
+    return np.asarray(picture)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoint folders: safetensors and a manifest, verified by hash, by strict keys and by a probe; no pickle anywhere."""
+"""Checkpoint folders: safetensors and a manifest, verified by hash, strict keys and a probe; no pickle anywhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from geodistill_core.errors import CheckpointError
 from geodistill_core.models.base import CrossViewNetwork
 from geodistill_core.models.manifest import MANIFEST_NAME, WEIGHTS_NAME, Manifest, Probe, read_manifest
 from geodistill_core.models.registry import build
-from geodistill_core.types import GeoPoint, GroundImage, MapTile
+from geodistill_core.types import Array, GeoPoint, GroundImage, MapTile
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 _MAX_WEIGHT_BYTES = 4 << 30
@@ -42,20 +43,21 @@ def resolve(name_or_path: str | Path) -> Path:
     for folder in (SHIPPED / str(name_or_path), Path(name_or_path)):
         if (folder / MANIFEST_NAME).is_file():
             return folder
+    shipped = ", ".join(shipped_checkpoints()) or "none"
     raise CheckpointError(
-        f"no checkpoint {str(name_or_path)!r}: neither a shipped one ({', '.join(shipped_checkpoints()) or 'none'}) nor a "
-        f"folder with {MANIFEST_NAME}; give a name or the folder's path"
+        f"no checkpoint {str(name_or_path)!r}: neither a shipped one ({shipped}) nor a folder with {MANIFEST_NAME}; "
+        "give a name or the folder's path"
     )
 
 
-def _smooth_picture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _smooth_picture(rng: np.random.Generator, height: int, width: int) -> Array:
     coarse = torch.from_numpy(rng.uniform(0, 255, (1, 3, height // 16, width // 16)))
     fine = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)
     return fine[0].permute(1, 2, 0).round().byte().numpy()
 
 
 def probe_output(network: CrossViewNetwork, seed: int) -> tuple[float, ...]:
-    """Logits at fixed places for a seeded tile and panorama: catches wrong weights, pre-processing and broken back ends."""
+    """Logits at fixed places for a seeded tile and panorama: catches wrong weights, preprocessing and back ends."""
     rng = np.random.default_rng(seed)
     tile_rgb, panorama = _smooth_picture(rng, 320, 320), _smooth_picture(rng, 512, 1024)
     tile = MapTile(tile_rgb, np.ones((320, 320), bool), GeoPoint(0, 0), network.metres_per_pixel, "probe")
@@ -72,7 +74,9 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise CheckpointError(f"{path} has SHA-256 {found[:12]}, the manifest says {sha256[:12]}; the file is damaged: fetch it again")
+        raise CheckpointError(
+            f"{path} has SHA-256 {found[:12]}, the manifest says {sha256[:12]}; the file is damaged: fetch it again"
+        )
     if len(data) < 8 or int.from_bytes(data[:8], "little") > _MAX_HEADER_BYTES:
         raise CheckpointError(f"{path} is not a safetensors file with a header up to {_MAX_HEADER_BYTES} bytes")
     try:
@@ -83,12 +87,20 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
 
 def _check_tensors(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:
     missing, unexpected = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-    shapes = [f"{k} {tuple(found[k].shape)} instead of {tuple(wanted[k].shape)}" for k in wanted.keys() & found.keys() if found[k].shape != wanted[k].shape]
+    shapes = [
+        f"{k} {tuple(found[k].shape)} instead of {tuple(wanted[k].shape)}"
+        for k in wanted.keys() & found.keys()
+        if found[k].shape != wanted[k].shape
+    ]
     if missing or unexpected or shapes:
-        raise CheckpointError(f"{path} does not fit: missing {missing[:5]}, unexpected {unexpected[:5]}, shapes {shapes[:5]}")
+        raise CheckpointError(
+            f"{path} does not fit: missing {missing[:5]}, unexpected {unexpected[:5]}, shapes {shapes[:5]}"
+        )
     for key, tensor in found.items():
         if tensor.dtype not in _DTYPES or not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: tensor {key} is {tensor.dtype} or holds NaN; expected finite 16- or 32-bit floats")
+            raise CheckpointError(
+                f"{path}: tensor {key} is {tensor.dtype} or holds NaN; expected finite 16- or 32-bit floats"
+            )
 
 
 def load_checkpoint(name_or_path: str | Path) -> tuple[CrossViewNetwork, Manifest]:
@@ -103,24 +115,24 @@ def load_checkpoint(name_or_path: str | Path) -> tuple[CrossViewNetwork, Manifes
     weights = _read_weights(folder / WEIGHTS_NAME, manifest.sha256)
     _check_tensors(weights, network.state_dict(), folder / WEIGHTS_NAME)
     network.load_state_dict({key: tensor.float() for key, tensor in weights.items()}, strict=True)
-    network.to(memory_format=torch.channels_last)
     deviation = np.abs(np.subtract(probe_output(network, manifest.probe.seed), manifest.probe.expected)).max()
     if not deviation <= manifest.probe.tolerance:
         raise CheckpointError(
-            f"{folder}: the probe deviates by {deviation:.2e}, limit {manifest.probe.tolerance:.0e}; this build computes other values"
+            f"{folder}: the probe deviates by {deviation:.2e}, limit {manifest.probe.tolerance:.0e}; "
+            "the weights or this build of torch compute other values than the trained network"
         )
     return network, manifest
 
 
-def save_checkpoint(folder: Path, network: CrossViewNetwork, manifest: dict[str, object]) -> Manifest:
-    """Write weights (16-bit) and manifest; the hash and the probe are computed here. Each file is replaced atomically."""
+def save_checkpoint(folder: Path, network: CrossViewNetwork, description: dict[str, Any]) -> Manifest:
+    """Write weights (16-bit) and manifest; hash and probe are computed here. Each file is replaced atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     halves = {key: tensor.detach().half().contiguous() for key, tensor in network.state_dict().items()}
     data = save_tensors(halves)
-    rounded = build(str(manifest["architecture"]), **dict(manifest.get("arguments", {}))).eval()  # type: ignore[call-overload]
+    rounded = build(description["architecture"], **description.get("arguments", {})).eval()
     rounded.load_state_dict({key: tensor.float() for key, tensor in halves.items()}, strict=True)
     probe = Probe(seed=7, expected=probe_output(rounded, 7), tolerance=1e-2)
-    full = Manifest.model_validate({**manifest, "sha256": hashlib.sha256(data).hexdigest(), "probe": probe})
+    full = Manifest.model_validate({**description, "sha256": hashlib.sha256(data).hexdigest(), "probe": probe})
     text = json.dumps(full.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
     for name, content in ((WEIGHTS_NAME, data), (MANIFEST_NAME, text.encode())):
         temporary = folder / f".{name}.partial"

@@ -64,7 +64,9 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; a checkpoint is a folder with {WEIGHTS_NAME} and {MANIFEST_NAME}")
     if path.stat().st_size > _MAX_MANIFEST_BYTES:
-        raise CheckpointError(f"{path} has {path.stat().st_size} bytes, more than {_MAX_MANIFEST_BYTES}; it is no manifest")
+        raise CheckpointError(
+            f"{path} has {path.stat().st_size} bytes, more than {_MAX_MANIFEST_BYTES}; it is no manifest"
+        )
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:

@@ -2,8 +2,9 @@
 """The canonical ground view: a gravity-aligned panoramic strip, the same for every camera.
 
 Columns are azimuths clockwise from the heading (centre column = ahead), rows are depressions below the horizon, spaced
-exponentially: fine near the horizon, where a pixel spans metres of ground, coarse at the vehicle's feet. Whatever camera took the
-picture, the network sees this strip and the ground projection becomes one analytic formula (`strip_coordinates`).
+exponentially: fine near the horizon, where a pixel spans metres of ground, coarse at the vehicle's feet. Whatever
+camera took the picture, the network sees this strip and the ground projection becomes one analytic formula
+(`strip_coordinates`).
 """
 
 from __future__ import annotations
@@ -66,7 +67,11 @@ def _reduced(image: GroundImage, geometry: StripGeometry) -> GroundImage:
     if across == down == 1:
         return image
     new_width, new_height = width // across, height // down
-    rgb = cv2.resize(image.rgb[: new_height * down, : new_width * across], (new_width, new_height), interpolation=cv2.INTER_AREA)
+    rgb = cv2.resize(
+        image.rgb[: new_height * down, : new_width * across],
+        (new_width, new_height),
+        interpolation=cv2.INTER_AREA,
+    )
     if image.camera is None:
         return GroundImage(rgb, image.stamp_ns, image.T_base_camera, None, image.roll_rad, image.pitch_rad)
     shift = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1.0]])
@@ -86,7 +91,9 @@ def ground_strip(image: GroundImage, geometry: StripGeometry) -> tuple[Array, Ar
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), share
 
 
-def strip_coordinates(forward_m: Tensor, left_m: Tensor, height_m: Tensor, geometry: StripGeometry) -> tuple[Tensor, Tensor]:
+def strip_coordinates(
+    forward_m: Tensor, left_m: Tensor, height_m: Tensor, geometry: StripGeometry
+) -> tuple[Tensor, Tensor]:
     """Ground points relative to the camera's foot to fractions (column, row) of the strip; row > 1 is too near."""
     azimuth = torch.atan2(-left_m, forward_m)
     depression = torch.atan2(height_m, torch.hypot(forward_m, left_m))

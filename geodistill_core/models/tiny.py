@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`tiny`: two small U-nets, ground-plane projection and normalised cross-correlation over rotated hypotheses.
 
-The method of G2SWeakly (two encoders, projection of confident ground features, correlation) with the yaw search made part of the match:
-the ground strip is encoded once, its features are laid on the ground for each yaw hypothesis, and every layout is correlated with the map.
+The method of G2SWeakly (two encoders, projection of confident ground features, correlation) with the yaw search made
+part of the match: the ground strip is encoded once, its features are laid on the ground for each yaw hypothesis, and
+every layout is correlated with the map.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class Tiny(CrossViewNetwork):
     metres_per_pixel = 0.25
     metres_per_cell = 0.5
     cells = 65
+    east_m: Tensor
+    north_m: Tensor
+    row_code: Tensor
 
     def __init__(self, channels: int = 8, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
@@ -70,7 +74,7 @@ class Tiny(CrossViewNetwork):
         return GroundFeatures(y[:, :-1], confidence.squeeze(1), ground.mount)
 
     def lay_out(self, ground: GroundFeatures, yaw_enu_rad: Tensor) -> tuple[Tensor, Tensor]:
-        """Project ground features to north-up templates [B, Y, C, k, k] and confidences [B, Y, k, k] for yaws [B, Y]."""
+        """Ground features as north-up templates [B, Y, C, k, k] and confidences [B, Y, k, k] for yaws [B, Y]."""
         B, Y = yaw_enu_rad.shape
         c, s = torch.cos(yaw_enu_rad)[..., None, None], torch.sin(yaw_enu_rad)[..., None, None]
         forward_m = c * self.east_m + s * self.north_m - ground.mount[:, 0].view(B, 1, 1, 1)
@@ -81,7 +85,7 @@ class Tiny(CrossViewNetwork):
         volume = F.pad(volume, (1, 1, 0, 0), mode="circular")
         grid = torch.stack([(column * width + 1) / (width + 2) * 2 - 1, row * 2 - 1], dim=-1)
         laid = F.grid_sample(volume, grid.flatten(1, 2), mode="bilinear", padding_mode="zeros", align_corners=False)
-        laid = laid.unflatten(2, (Y, self.cells)).transpose(1, 2)
+        laid = laid.view(B, -1, Y, self.cells, self.cells).transpose(1, 2)
         in_disc = self.east_m.square() + self.north_m.square() <= (self.template_extent_m / 2) ** 2
         return laid[:, :, :-1], laid[:, :, -1] * in_disc
 

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from geodistill_core.geometry.ground_plane import attitude_matrix, overhead_view, pixels_of_directions, pixels_of_ground
+from geodistill_core.geometry.ground_plane import (
+    attitude_matrix,
+    overhead_view,
+    pixels_of_directions,
+    pixels_of_ground,
+)
 from geodistill_core.types import CameraModel, GroundImage, forward_optical_mount
 
 ANGLE = st.floats(-0.5, 0.5)
@@ -25,7 +30,9 @@ def panorama(**kwargs):
 
 def pinhole(distortion=(), mount=None, **kwargs):
     mount = forward_optical_mount(1.6, 0.1) if mount is None else mount
-    return GroundImage.pinhole(np.zeros((720, 1280, 3), np.uint8), CameraModel(1280, 720, K, distortion), mount, **kwargs)
+    return GroundImage.pinhole(
+        np.zeros((720, 1280, 3), np.uint8), CameraModel(1280, 720, K, distortion), mount, **kwargs
+    )
 
 
 @given(ANGLE, ANGLE)
@@ -65,7 +72,11 @@ def test_pinhole_projection_agrees_with_opencv(distortion, roll, pitch, height, 
         expected, _ = cv2.projectPoints(np.array([[x, y, 0.0]]), rvec, tvec, K, np.array(distortion or (0.0,) * 4))
         np.testing.assert_allclose([column, row], expected.ravel(), atol=1e-6)
     else:
-        assert in_camera[2] <= 1e-6 or not (0 <= column <= 1279 and 0 <= row <= 719) or math.hypot(*in_camera[:2]) > in_camera[2]
+        assert (
+            in_camera[2] <= 1e-6
+            or not (0 <= column <= 1279 and 0 <= row <= 719)
+            or math.hypot(*in_camera[:2]) > in_camera[2]
+        )
 
 
 def test_points_behind_a_pinhole_camera_are_invisible():

@@ -13,10 +13,11 @@ from geodistill_core.types import GeoPoint, HeatMap, MapTile, Mode, Status
 
 CENTER = GeoPoint(47.6, -122.3)
 CONFIG = EstimateConfig()
+YAW_STEP = math.radians(3)
 P_TRUE = np.array([[1.44, 0.5, 0.03], [0.5, 0.81, -0.02], [0.03, -0.02, 0.01]])
 
 
-def grid(cells=96, yaw_count=21, yaw_step=math.radians(3), yaw_center=1.0):
+def grid(cells=96, yaw_count=21, yaw_step=YAW_STEP, yaw_center=1.0):
     yaw = yaw_center + yaw_step * (np.arange(yaw_count) - yaw_count // 2)
     return HeatMap(np.zeros((yaw_count, cells, cells), np.float32), CENTER, 0.5, yaw)
 
@@ -24,9 +25,14 @@ def grid(cells=96, yaw_count=21, yaw_step=math.radians(3), yaw_center=1.0):
 def gaussian(mean, covariance, empty=None, weight=1.0):
     empty = empty or grid()
     east, north = empty.axes_m()
-    d = np.stack(np.broadcast_arrays(
-        (east - mean[0])[None, None, :], (north - mean[1])[None, :, None], (empty.yaw_enu_rad - mean[2])[:, None, None]
-    ), axis=-1)
+    d = np.stack(
+        np.broadcast_arrays(
+            (east - mean[0])[None, None, :],
+            (north - mean[1])[None, :, None],
+            (empty.yaw_enu_rad - mean[2])[:, None, None],
+        ),
+        axis=-1,
+    )
     p = np.exp(-0.5 * np.einsum("...i,ij,...j", d, np.linalg.inv(covariance), d))
     return weight * p / p.sum()
 
@@ -59,7 +65,9 @@ def test_pose_of_a_sharp_peak_is_sub_cell_accurate():
 
 def test_yaw_moments_survive_the_seam_of_the_circle():
     empty = grid(yaw_center=math.pi)
-    result = estimate(heatmap(gaussian((0, 0, math.pi + 0.01), np.diag([0.3, 0.3, 0.01]), empty), empty), tile(), 0, CONFIG)
+    result = estimate(
+        heatmap(gaussian((0, 0, math.pi + 0.01), np.diag([0.3, 0.3, 0.01]), empty), empty), tile(), 0, CONFIG
+    )
     assert abs(math.remainder(result.yaw_enu_rad - (math.pi + 0.01), 2 * math.pi)) < 0.003
     assert result.covariance[2, 2] == pytest.approx(0.01 + math.radians(3) ** 2 / 12, rel=0.05)
 

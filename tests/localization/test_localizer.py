@@ -78,7 +78,7 @@ def localizer(network, source=None, **config):
     return Localizer(network, Uncalibrated(), source or BlankMap(), LocalizerConfig(**config))
 
 
-def prior_near(latitude, longitude, east, north, yaw, sigma_m=8.0, sigma_yaw=math.radians(10)):
+def prior_near(latitude, longitude, east, north, yaw, sigma_m=8.0, sigma_yaw=0.175):
     lat, lon = LocalFrame(GeoPoint(latitude, longitude)).to_geodetic(east, north)
     return Prior(float(lat), float(lon), sigma_m, yaw, sigma_yaw)
 
@@ -103,7 +103,7 @@ def test_a_gaussian_prior_pulls_the_posterior_by_the_ratio_of_the_variances():
     net = Oracle(10.0, 20.0, 0.0, sharpness=0.02)
     prior = prior_near(10.0, 20.0, 6.0, 0.0, 0.0, sigma_m=sigma)
     result = localizer(net).locate(IMAGE, prior)
-    east, north = result.heatmap.axes_m()
+    east, _ = result.heatmap.axes_m()
     at_east, _ = LocalFrame(result.heatmap.center).to_enu(10.0, 20.0)
     mean_east = float(result.heatmap.position().sum(0) @ east) - at_east
     assert mean_east == pytest.approx(6.0 * likelihood_variance / (likelihood_variance + sigma**2), abs=0.15)

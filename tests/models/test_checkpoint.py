@@ -111,7 +111,8 @@ def test_other_weights_under_an_honest_hash_fail_the_probe(folder):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"schema_version": 2}, {"architecture": "unheard-of"}, {"arguments": {"depth": 3}}, {"surprise": 1}]
+    "changes",
+    [{"schema_version": 2}, {"architecture": "unheard-of"}, {"arguments": {"depth": 3}}, {"surprise": 1}],
 )
 def test_a_manifest_of_another_kind_is_refused(folder, changes):
     edit(folder, **changes)

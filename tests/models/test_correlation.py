@@ -9,7 +9,7 @@ from geodistill_core.models.correlation import normalized_cross_correlation
 
 def direct(features, valid, template, confidence):
     """The definition, window by window, in float64."""
-    C, A, _ = features.shape
+    A = features.shape[-1]
     k = template.shape[-1]
     P = A - k + 1
     out, share = np.zeros((P, P)), np.zeros((P, P))
@@ -54,7 +54,10 @@ def test_similarity_is_one_exactly_where_the_template_was_cut():
 def test_leading_dimensions_broadcast_maps_against_templates():
     features, valid, template, confidence = (torch.from_numpy(a) for a in draw(8))
     many, _ = normalized_cross_correlation(
-        features[None, None], valid[None, None], torch.stack([template, -template])[None], torch.stack([confidence] * 2)[None]
+        features[None, None],
+        valid[None, None],
+        torch.stack([template, -template])[None],
+        torch.stack([confidence] * 2)[None],
     )
     single, _ = normalized_cross_correlation(features, valid, template, confidence)
     torch.testing.assert_close(many[0, 0], single)

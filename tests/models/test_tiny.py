@@ -27,7 +27,9 @@ def spot_panorama(azimuth, depression, width=2048, height=1024, radius=5):
 def centroid(strip):
     weight = strip[..., 0].astype(float)
     rr, cc = np.mgrid[: strip.shape[0], : strip.shape[1]]
-    return (weight * (cc + 0.5)).sum() / weight.sum() / strip.shape[1], (weight * (rr + 0.5)).sum() / weight.sum() / strip.shape[0]
+    return (weight * (cc + 0.5)).sum() / weight.sum() / strip.shape[1], (
+        weight * (rr + 0.5)
+    ).sum() / weight.sum() / strip.shape[0]
 
 
 @pytest.mark.parametrize(("azimuth", "depression"), [(0.0, 0.2), (1.0, 0.35), (-2.5, 0.5), (2.9, 0.15)])
@@ -35,7 +37,10 @@ def test_a_spot_in_the_panorama_lands_where_the_analytic_projection_says(azimuth
     strip, visible = ground_strip(GroundImage.panorama(spot_panorama(azimuth, depression)), GEOMETRY)
     distance = 2.0 / math.tan(depression)
     column, row = strip_coordinates(
-        torch.tensor(distance * math.cos(azimuth)), torch.tensor(-distance * math.sin(azimuth)), torch.tensor(2.0), GEOMETRY
+        torch.tensor(distance * math.cos(azimuth)),
+        torch.tensor(-distance * math.sin(azimuth)),
+        torch.tensor(2.0),
+        GEOMETRY,
     )
     got = centroid(strip)
     assert abs(got[0] - float(column)) * GEOMETRY.width < 0.4

@@ -6,9 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-
-from geodistill_core.models.correlation import normalized_cross_correlation
-from geodistill_core.models.strip import StripGeometry
 from geodistill_training.objectives import (
     all_pairs_similarity,
     contrastive_loss,
@@ -17,6 +14,9 @@ from geodistill_training.objectives import (
 )
 from geodistill_training.pretext import flat_world_strip
 from geodistill_training.steps import turn, turn_back
+
+from geodistill_core.models.correlation import normalized_cross_correlation
+from geodistill_core.models.strip import StripGeometry
 
 
 def test_all_pairs_similarity_equals_one_correlation_per_pair():

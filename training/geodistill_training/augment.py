@@ -21,16 +21,18 @@ def _tone_curve(rng: np.random.Generator) -> Array:
 def photometric(rgb: Array, rng: np.random.Generator) -> Array:
     """Random tone curve, saturation, hue swap towards grey, blur, shading and noise of an H x W x 3 uint8 image."""
     out = cv2.LUT(np.ascontiguousarray(rgb), np.ascontiguousarray(_tone_curve(rng)[:, None, :].reshape(1, 256, 3)))
-    x = out.astype(np.float32)
+    x: Array = out.astype(np.float32)
     if rng.random() < 0.7:
         grey = x.mean(axis=2, keepdims=True)
         x = grey + (x - grey) * np.float32(rng.uniform(0.0, 1.5))
     if rng.random() < 0.15:
         x = x[..., rng.permutation(3)]
     if rng.random() < 0.4:
-        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.3, 1.4))
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), rng.uniform(0.3, 1.4)))
     if rng.random() < 0.5:
-        shade = cv2.resize(rng.normal(1.0, 0.2, (4, 4)).astype(np.float32), x.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        shade = cv2.resize(
+            rng.normal(1.0, 0.2, (4, 4)).astype(np.float32), x.shape[1::-1], interpolation=cv2.INTER_CUBIC
+        )
         x = x * shade[..., None]
     if rng.random() < 0.5:
         x = x + rng.normal(0, rng.uniform(1, 10), x.shape).astype(np.float32)

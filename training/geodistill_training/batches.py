@@ -70,7 +70,7 @@ class StepBatches(Dataset[Batch]):
             "tile": _rgb(photometric(tile, rng)),
             "strip": _pixels(strip, visible),
             "mount": np.array([0, 0, stated], np.float32),
-            "yaw": np.float32(yaw),
+            "yaw": np.array(yaw, np.float32),
             "place_m": np.array([east, north], np.float32),
             "yaw_offsets": self._yaw_offsets(rng),
         }
@@ -80,7 +80,7 @@ class StepBatches(Dataset[Batch]):
         share = rng.uniform(0, 1)
         spread = self.recipe.yaw_spread_deg
         wrong = np.sign(rng.uniform(-1, 1, 2)) * rng.uniform(5, max(spread, 6), 2)
-        return np.radians(np.array([-3 * share, 3 * (1 - share), *wrong])).astype(np.float32)
+        return np.asarray(np.radians([-3 * share, 3 * (1 - share), *wrong]), dtype=np.float32)
 
     def _pair(self, city: dict[str, Array], rng: np.random.Generator) -> dict[str, Array]:
         """A real pair: heading prior, no position."""
@@ -92,5 +92,5 @@ class StepBatches(Dataset[Batch]):
             "strip": _pixels(strip, visible),
             "student_strip": _pixels(photometric(strip, rng), hide_sector(visible, rng, 150.0)),
             "mount": np.array(city["mount"][row]),
-            "yaw": np.float32(city["yaw"][row]),
+            "yaw": np.array(city["yaw"][row]),
         }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rendered training cities on disk: one folder of memory-mapped arrays a city, written once.
 
-A *pair* is a ground strip with its heading prior and the tile around its position prior; where in the tile it was taken is not stored. A *flat* is
-two overhead pictures of one place under different light, for the pretext.
+A *pair* is a ground strip with its heading prior and the tile around its position prior; where in the tile it was
+taken is not stored. A *flat* is two overhead pictures of one place under different light, for the pretext.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import math
 import multiprocessing
 import os
 import shutil
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from rich.progress import Progress
@@ -42,7 +43,7 @@ _FLAT_STREAM = 77
 
 def training_levels(data: DataRecipe) -> tuple[Level, Level]:
     """Clear and adverse conditions, with the position uniform in the search range and a fair compass."""
-    common = {
+    common: dict[str, Any] = {
         "position_m": data.position_range_m,
         "uniform_position": True,
         "clip_m": data.position_range_m * math.sqrt(2),
@@ -73,10 +74,23 @@ def sample_flat(style: str, seed: int, index: int, tile_extent_m: float) -> tupl
     level = LEVELS["standard"]
     reach = city.size_m / 2 - tile_extent_m / 2
     east, north, _ = city.lane_pose(rng)
-    east, north = np.clip([east, north] + rng.uniform(-8, 8, 2), -reach, reach)
-    tile = render_overhead(city, east, north, tile_extent_m, TILE_METRES_PER_PIXEL, draw_conditions(level, rng, True), level.change)
+    east, north = np.clip(np.array([east, north]) + rng.uniform(-8, 8, 2), -reach, reach)
+    tile = render_overhead(
+        city,
+        east,
+        north,
+        tile_extent_m,
+        TILE_METRES_PER_PIXEL,
+        draw_conditions(level, rng, True),
+        level.change,
+    )
     source = render_overhead(
-        city, east, north, 512 * FLAT_METRES_PER_PIXEL, FLAT_METRES_PER_PIXEL, draw_conditions(level, rng, True)
+        city,
+        east,
+        north,
+        512 * FLAT_METRES_PER_PIXEL,
+        FLAT_METRES_PER_PIXEL,
+        draw_conditions(level, rng, True),
     )
     return tile[0], source[0]
 
@@ -88,7 +102,12 @@ def _pairs(job: CityJob, data: DataRecipe) -> dict[str, list[Array]]:
     for index in range(data.pairs_per_city):
         level = adverse if index % 4 == 3 else clear
         pair = sample_pair(
-            job.style, job.seed, index, level, tile_extent_m=data.tile_extent_m, metres_per_pixel=TILE_METRES_PER_PIXEL
+            job.style,
+            job.seed,
+            index,
+            level,
+            tile_extent_m=data.tile_extent_m,
+            metres_per_pixel=TILE_METRES_PER_PIXEL,
         )
         strip, visible = ground_strip(pair.ground, geometry)
         rows["strip"].append(strip)
@@ -104,9 +123,8 @@ def _flats(job: CityJob, data: DataRecipe) -> dict[str, list[Array]]:
     return {"flat": [tile for tile, _ in samples], "flat_source": [source for _, source in samples]}
 
 
-def _render(arguments: tuple[CityJob, DataRecipe]) -> None:
-    """Render one city's file set beside its place and move it there in one step."""
-    job, data = arguments
+def render_city(job: CityJob, data: DataRecipe) -> None:
+    """Render one city's arrays beside their place and move them there in one step."""
     rows = _pairs(job, data) if job.kind == "pairs" else _flats(job, data)
     temporary = job.path.with_name(f".{job.path.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -119,7 +137,7 @@ def _render(arguments: tuple[CityJob, DataRecipe]) -> None:
 def city_jobs(data: DataRecipe, root: Path, kind: Kind) -> list[CityJob]:
     """Every city of a data recipe, styles interleaved."""
     digest = hashlib.sha256(data.model_dump_json().encode()).hexdigest()[:12]
-    folder = root / f"synthcity-v{WORLD_VERSION}-{digest}" / kind
+    folder = root.resolve() / f"synthcity-v{WORLD_VERSION}-{digest}" / kind
     seeds = range(data.first_seed, data.first_seed + data.cities_per_style)
     return [CityJob(kind, style, seed, folder / f"{style}-{seed:05d}") for seed in seeds for style in TRAIN_STYLES]
 
@@ -128,11 +146,13 @@ def render_cache(data: DataRecipe, root: Path, kind: Kind, workers: int) -> list
     """Render what is missing (resumable) and return the cities' folders in order."""
     jobs = city_jobs(data, root, kind)
     jobs[0].path.parent.mkdir(parents=True, exist_ok=True)
-    missing = [(job, data) for job in jobs if not job.path.is_dir()]
+    missing = [job for job in jobs if not job.path.is_dir()]
     if missing:
-        with multiprocessing.get_context("spawn").Pool(workers) as pool, Progress() as progress:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=spawn) as pool, Progress() as progress:
             task = progress.add_task(f"rendering {kind}", total=len(jobs), completed=len(jobs) - len(missing))
-            for _ in pool.imap_unordered(_render, missing):
+            for done in as_completed([pool.submit(render_city, job, data) for job in missing]):
+                done.result()
                 progress.advance(task)
     return [job.path for job in jobs]
 

@@ -12,7 +12,7 @@ from scipy.ndimage import map_coordinates
 from scipy.optimize import minimize_scalar
 
 from geodistill_core.datasets.synthcity import VALIDATION_STYLES, sample_pair
-from geodistill_core.datasets.synthcity.map_source import SynthCityMap
+from geodistill_core.datasets.synthcity.map_source import REACH_M, SynthCityMap
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.localizer import Localizer, LocalizerConfig
@@ -57,8 +57,8 @@ def collect(network: CrossViewNetwork, manifest: Manifest, pairs: int, level: st
     frames, cities = [], max(1, pairs // 25)
     for k in track(range(pairs), description="calibrating"):
         style, seed = VALIDATION_STYLES[k % len(VALIDATION_STYLES)], FIRST_SEED + k * cities // pairs
-        pair = sample_pair(style, seed, k, level)
-        localizer = Localizer(network, plain, SynthCityMap.of_pair(pair), LocalizerConfig(prior="flat"))
+        pair = sample_pair(style, seed, k, level, tile_extent_m=REACH_M)
+        localizer = Localizer(network, plain, SynthCityMap(pair), LocalizerConfig(prior="flat"))
         heatmap = localizer.locate(pair.ground, pair.prior).heatmap
         log_likelihood = np.log(np.maximum(heatmap.probability.astype(np.float64), 1e-45))
         truth = truth_cell(heatmap, pair.truth.latitude, pair.truth.longitude, pair.truth.yaw_enu_rad)

@@ -17,12 +17,12 @@ def all_pairs_similarity(features: Tensor, template: Tensor, confidence: Tensor)
     weight = confidence.square()
 
     def spectra(x: Tensor) -> Tensor:
-        return torch.fft.rfft2(x, s=(size, size)).flatten(-2)
+        return torch.as_tensor(torch.fft.rfft2(x, s=(size, size))).flatten(-2)
 
     def correlate(maps: Tensor, templates: Tensor) -> Tensor:
         product = torch.matmul(spectra(maps).permute(2, 0, 1), spectra(templates).conj().permute(2, 1, 0))
-        volume = product.permute(1, 2, 0).unflatten(-1, (size, size // 2 + 1))
-        return torch.fft.irfft2(volume, s=(size, size))[..., :positions, :positions]
+        volume = product.permute(1, 2, 0).reshape(len(maps), len(templates), size, size // 2 + 1)
+        return torch.as_tensor(torch.fft.irfft2(volume, s=(size, size))[..., :positions, :positions])
 
     numerator = correlate(features, template * weight.unsqueeze(1))
     map_energy = correlate(features.square().sum(1, keepdim=True), weight.unsqueeze(1)).clamp(min=1e-8)
@@ -32,7 +32,7 @@ def all_pairs_similarity(features: Tensor, template: Tensor, confidence: Tensor)
 
 
 def contrastive_loss(best: Tensor, sharpness: float = 20.0) -> Tensor:
-    """Batch-wise contrast (G2SWeakly objective): each map's own image must fit it better than any other image, and vice versa.
+    """Batch-wise contrast (G2SWeakly objective): a map's own image must fit it better than any other, and vice versa.
 
     `best` [M, M] are the all-pairs best similarities; the diagonal are the true pairs.
     """

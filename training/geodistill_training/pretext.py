@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The flat-world pretext: an overhead picture warped into the strip that a camera would see if the world were flat.
 
-The place is drawn by us, so it is known without any label; walls that hide what lies behind them are drawn at random, so that the network
-does not rely on ground that real streets hide.
+The place is drawn by us, so it is known without any label; walls that hide what lies behind them are drawn at random,
+so that the network does not rely on ground that real streets hide.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ def _clutter(rng: np.random.Generator, overhead: Array, height: int, width: int)
         side = overhead.shape[0]
         rows, columns = rng.integers(4, side // 3), rng.integers(side // 8, side // 2)
         top, left = rng.integers(side - rows), rng.integers(side - columns)
-        picture = cv2.resize(overhead[top : top + rows, left : left + columns], (width, height)).astype(np.float32)
+        scrap = overhead[top : top + rows, left : left + columns]
+        picture: Array = cv2.resize(scrap, (width, height)).astype(np.float32)
     else:
         coarse = rng.uniform(0, 255, (rng.integers(3, 12), rng.integers(8, 48), 3)).astype(np.float32)
-        picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        picture = np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR))
         grey = picture.mean(axis=2, keepdims=True)
         picture = grey + (picture - grey) * np.float32(rng.uniform(0, 0.6))
-    picture += cv2.resize(rng.normal(0, 20, (height // 2, width // 2, 1)).astype(np.float32), (width, height))[..., None]
+    grain = rng.normal(0, 20, (height // 2, width // 2)).astype(np.float32)
+    picture += cv2.resize(grain, (width, height))[..., None]
     return picture.clip(0, 255).astype(np.uint8)
 
 
@@ -66,8 +68,8 @@ def flat_world_strip(
     column = (east_m + distance * np.cos(bearing)) / metres_per_pixel + size / 2 - 0.5
     row = size / 2 - (north_m + distance * np.sin(bearing)) / metres_per_pixel - 0.5
     inside = (column >= 0) & (column <= size - 1) & (row >= 0) & (row <= size - 1)
-    grid = [np.clip(x, -9, size + 9).astype(np.float32) for x in (column, row)]
-    ground = cv2.remap(overhead, *grid, cv2.INTER_LINEAR)
+    columns_px, rows_px = (np.clip(x, -9, size + 9).astype(np.float32) for x in (column, row))
+    ground = cv2.remap(overhead, columns_px, rows_px, cv2.INTER_LINEAR)
     seen = inside & (distance < _wall_distance(rng, columns)[None, :])
     strip = np.where(seen[..., None], ground, _clutter(rng, overhead, rows, columns))
     return np.asarray(cv2.resize(strip, (geometry.width, rows), interpolation=cv2.INTER_AREA))

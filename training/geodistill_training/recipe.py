@@ -86,7 +86,9 @@ def load_recipe(name_or_path: str) -> Recipe:
     elif shipped.is_file():
         text = shipped.read_text()
     else:
-        names = sorted(p.name[:-5] for p in (resources.files(__package__) / "recipes").iterdir() if p.name.endswith(".yaml"))
+        names = sorted(
+            p.name[:-5] for p in (resources.files(__package__) / "recipes").iterdir() if p.name.endswith(".yaml")
+        )
         raise ConfigError(f"no recipe named {name_or_path!r}; shipped: {', '.join(names)}; or give a .yaml file")
     try:
         return Recipe.model_validate(yaml.safe_load(text))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from geodistill_training.recipe import Recipe
 from geodistill_training.trainer import train
 
 
-def describe(recipe: Recipe, network: CrossViewNetwork) -> dict[str, object]:
+def describe(recipe: Recipe, network: CrossViewNetwork) -> dict[str, Any]:
     """The manifest of a trained network, before its calibration, hash and probe."""
     data = recipe.data
     return {
@@ -41,18 +42,23 @@ def describe(recipe: Recipe, network: CrossViewNetwork) -> dict[str, object]:
     }
 
 
-def ship(recipe: Recipe, network: CrossViewNetwork, output: Path, calibration_pairs: int, level: str = "standard") -> Manifest:
+def ship(
+    recipe: Recipe, network: CrossViewNetwork, output: Path, calibration_pairs: int, level: str = "standard"
+) -> Manifest:
     """Write the checkpoint, calibrate what was written, and write it again with its temperature."""
     description = describe(recipe, network)
     save_checkpoint(output, network, description)
     rounded, manifest = load_checkpoint(output)
     calibration = fit_temperature(
-        collect(rounded, manifest, calibration_pairs, level), f"SynthCity {WORLD_VERSION} validation style, level {level}"
+        collect(rounded, manifest, calibration_pairs, level),
+        f"SynthCity {WORLD_VERSION} validation style, level {level}",
     )
     return save_checkpoint(output, rounded, {**description, "calibration": calibration})
 
 
-def train_and_ship(recipe: Recipe, output: Path, run: Path, cache: Path, threads: int, calibration_pairs: int) -> Manifest:
+def train_and_ship(
+    recipe: Recipe, output: Path, run: Path, cache: Path, threads: int, calibration_pairs: int
+) -> Manifest:
     """Render, train, calibrate, write; every part resumes where it stopped."""
     torch.set_num_threads(threads)
     flats = render_cache(recipe.data, cache, "flats", workers=threads)

@@ -22,7 +22,7 @@ _DISTILL_YAWS_DEG = (-6.0, -3.0, 0.0, 3.0, 6.0)
 
 
 def turn(x: Tensor, gauge: int) -> Tensor:
-    """One of the eight symmetries of the square on the last two axes: `gauge % 4` quarter turns, then a flip if >= 4."""
+    """A symmetry of the square on the last two axes: `gauge % 4` quarter turns, then a flip if `gauge` >= 4."""
     turned = torch.rot90(x, gauge % 4, dims=(-2, -1))
     return turned.flip(-1) if gauge >= 4 else turned
 
@@ -36,7 +36,8 @@ def turn_back(x: Tensor, gauge: int) -> Tensor:
 def encode_map_gauged(network: Tiny, tile: Tensor, gauge: int) -> MapFeatures:
     """Map features through a turned input, turned back.
 
-    The weak objective cannot see a constant offset between the two feature maps; such an offset would turn with the input, so it cannot survive.
+    The weak objective cannot see a constant offset between the two feature maps; such an offset would turn with the
+    input, so it cannot survive.
     """
     valid = torch.ones(tile.shape[0], *tile.shape[-2:])
     encoded = network.encode_map(turn(tile, gauge).contiguous(), valid)
@@ -53,7 +54,9 @@ def pretext_loss(network: Tiny, batch: Batch) -> Tensor:
     column = batch["place_m"][:, 0] / network.metres_per_cell + (positions - 1) / 2
     row = (positions - 1) / 2 - batch["place_m"][:, 1] / network.metres_per_cell
     share = -batch["yaw_offsets"][:, 0] / math.radians(3.0)
-    return heatmap_cross_entropy(logits, soft_position_target((logits.shape[1], positions, positions), share, row, column))
+    return heatmap_cross_entropy(
+        logits, soft_position_target((logits.shape[1], positions, positions), share, row, column)
+    )
 
 
 def weak_loss(network: Tiny, batch: Batch) -> Tensor:
@@ -77,7 +80,7 @@ def teacher_heatmap(teacher: Tiny, batch: Batch, yaw: Tensor, sharpening: float)
 
 
 def distill_loss(network: Tiny, teacher: Tiny, batch: Batch, sharpening: float) -> Tensor:
-    """GeoDistill: the student, which sees a part of the view, imitates the sharpened heat map of the teacher, which sees all of it."""
+    """GeoDistill: the student sees a part of the view and imitates the sharpened heat map of the all-seeing teacher."""
     yaw = batch["yaw"][:, None] + torch.deg2rad(torch.tensor(_DISTILL_YAWS_DEG))
     target = teacher_heatmap(teacher, batch, yaw, sharpening)
     with torch.autocast("cpu", torch.bfloat16):

@@ -61,7 +61,9 @@ class TrainingState:
         """
         stored = torch.load(path, weights_only=True)
         if stored["digest"] != digest:
-            raise CheckpointError(f"{path} belongs to recipe {stored['digest']}, this is {digest}; use another run folder")
+            raise CheckpointError(
+                f"{path} belongs to recipe {stored['digest']}, this is {digest}; use another run folder"
+            )
         self.network.load_state_dict(stored["network"])
         self.teacher.load_state_dict(stored["teacher"])
         self.optimizer.load_state_dict(stored["optimizer"])
@@ -74,7 +76,6 @@ def fresh_state(recipe: Recipe) -> TrainingState:
     network = build(recipe.architecture)
     if not isinstance(network, Tiny):
         raise ConfigError(f"architecture {recipe.architecture!r} cannot be trained by this recipe kind; use 'tiny'")
-    network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-4)
     return TrainingState(network, copy.deepcopy(network).requires_grad_(False), optimizer)
 
@@ -98,7 +99,7 @@ def _loss(state: TrainingState, recipe: Recipe, stage: StageRecipe, batch: Batch
 
 def _update_teacher(state: TrainingState, decay: float) -> None:
     with torch.no_grad():
-        for slow, fast in zip(state.teacher.parameters(), state.network.parameters()):
+        for slow, fast in zip(state.teacher.parameters(), state.network.parameters(), strict=True):
             slow.lerp_(fast, 1 - decay)
 
 
@@ -123,7 +124,9 @@ def train_step(state: TrainingState, recipe: Recipe, batch: Batch) -> float:
     else:
         state.bad_steps += 1
         if state.bad_steps > _MAX_BAD_STEPS:
-            raise CheckpointError(f"loss is not finite at step {state.step} for {state.bad_steps} steps; lower learning_rate")
+            raise CheckpointError(
+                f"loss is not finite at step {state.step} for {state.bad_steps} steps; lower learning_rate"
+            )
     if stage.distill and (within + 1) % recipe.teacher_period == 0:
         _update_teacher(state, recipe.teacher_decay)
     state.step += 1
