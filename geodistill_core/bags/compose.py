@@ -35,17 +35,13 @@ def _make(name: str, **fields: Any) -> Any:
 
 def header(stamp_ns: int, frame: str) -> Any:
     """`std_msgs/Header`."""
-    stamp = _make(
-        "builtin_interfaces/msg/Time", sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000
-    )
+    stamp = _make("builtin_interfaces/msg/Time", sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
     return _make("std_msgs/msg/Header", stamp=stamp, frame_id=frame)
 
 
 def compressed_image(stamp_ns: int, rgb: Array, frame: str = "camera", quality: int = 95) -> Any:
     """`sensor_msgs/CompressedImage`, JPEG of H x W x 3 uint8 RGB."""
-    done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise DatasetError(f"image {rgb.shape} cannot be encoded as JPEG; check its size")
     name = "rgb8; jpeg compressed bgr8"
@@ -73,9 +69,7 @@ def camera_info(stamp_ns: int, camera: CameraModel, frame: str = "camera") -> An
     """`sensor_msgs/CameraInfo` of an unrectified pinhole camera."""
     model = "rational_polynomial" if len(camera.distortion) > 5 else "plumb_bob"
     projection = np.hstack([camera.K, np.zeros((3, 1))])
-    region = _make(
-        "sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
-    )
+    region = _make("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     return _make(
         CAMERA_INFO,
         header=header(stamp_ns, frame),
@@ -111,9 +105,7 @@ def nav_sat_fix(stamp_ns: int, point: GeoPoint | None, sigma_m: float, frame: st
     )
 
 
-def imu(
-    stamp_ns: int, attitude_rad: tuple[float, float, float], sigmas_rad: tuple[float, float, float]
-) -> Any:
+def imu(stamp_ns: int, attitude_rad: tuple[float, float, float], sigmas_rad: tuple[float, float, float]) -> Any:
     """`sensor_msgs/Imu` with roll, pitch, ENU yaw; rates and accelerations are unreported (-1, REP-145)."""
     unreported = np.zeros(9)
     unreported[0] = -1.0

@@ -34,9 +34,7 @@ def stamp_ns(header: Any) -> int:
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
-def fix_from(
-    msg: Any, *, default_sigma_m: float = DEFAULT_SIGMA_M, inflation: float = 1.0
-) -> FixReading | FixReject:
+def fix_from(msg: Any, *, default_sigma_m: float = DEFAULT_SIGMA_M, inflation: float = 1.0) -> FixReading | FixReject:
     """`sensor_msgs/NavSatFix` to a usable fix or the reason why it is none."""
     return check_fix(
         stamp_ns(msg.header),
@@ -89,9 +87,7 @@ def camera_from(msg: Any) -> CameraModel:
     distortion = tuple(float(value) for value in msg.d)
     if not any(distortion):
         distortion = ()
-    return CameraModel(
-        int(msg.width), int(msg.height), np.asarray(msg.k, np.float64).reshape(3, 3), distortion
-    )
+    return CameraModel(int(msg.width), int(msg.height), np.asarray(msg.k, np.float64).reshape(3, 3), distortion)
 
 
 def yaw_of(orientation: Any) -> float:

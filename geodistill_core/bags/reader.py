@@ -26,9 +26,7 @@ class DriveReader:
             {topic: info.msgtype for topic, info in source.topics.items() if info.messages}, options.topics
         )
         if StreamKind.TRUTH_POSE in self.topics and StreamKind.TRUTH_DATUM not in self.topics:
-            raise BagError(
-                f"{self.topics[StreamKind.TRUTH_POSE]} lacks its datum, a NavSatFix on /ground_truth/datum"
-            )
+            raise BagError(f"{self.topics[StreamKind.TRUTH_POSE]} lacks its datum, a NavSatFix on /ground_truth/datum")
         self.dropped_readings: dict[str, int] = {}
 
     @property

@@ -86,9 +86,7 @@ def find_topics(
     return resolved, problems
 
 
-def resolve_topics(
-    found: Mapping[str, str], chosen: Mapping[StreamKind, str] | None = None
-) -> dict[StreamKind, str]:
+def resolve_topics(found: Mapping[str, str], chosen: Mapping[StreamKind, str] | None = None) -> dict[StreamKind, str]:
     """`find_topics`; raises BagError with the first problem."""
     resolved, problems = find_topics(found, chosen)
     if problems:

@@ -33,7 +33,7 @@ def main() -> None:
 def synth(
     folder: SynthFolder,
     *,
-    style: Annotated[str, typer.Option(help="City style.")] = "midtown",
+    style: Annotated[str, typer.Option(help="City style.")] = "campus",
     seed: Annotated[int, typer.Option(help="City seed.")] = 20_000,
     route: Annotated[int, typer.Option(help="Which drive through that city.")] = 0,
     level: Annotated[str, typer.Option(help="Difficulty: easy, standard or hard.")] = "standard",
@@ -98,9 +98,7 @@ def info(
 
 
 def _render_info(console: Console, facts: dict[str, Any]) -> None:
-    shown = table(
-        f"{facts['path']}, {facts['duration_s']:.1f} s", "stream", "topic", "messages", "Hz", "content"
-    )
+    shown = table(f"{facts['path']}, {facts['duration_s']:.1f} s", "stream", "topic", "messages", "Hz", "content")
     for row in facts["streams"]:
         rate = number(row["rate_hz"], 1)
         shown.add_row(row["kind"], row["topic"], str(row["messages"]), rate, row["note"])

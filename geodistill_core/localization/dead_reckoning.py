@@ -57,9 +57,7 @@ def _pieces_backward(
         yield from _piece(replace(end, stamp_ns=end.stamp_ns - max_gap_ns), end, from_ns, to_ns)
 
 
-def _piece(
-    start: MotionReading, end: MotionReading, from_ns: int, to_ns: int
-) -> Iterator[tuple[float, float, float]]:
+def _piece(start: MotionReading, end: MotionReading, from_ns: int, to_ns: int) -> Iterator[tuple[float, float, float]]:
     """The part of [start, end] within the interval, if any, with speed and rate at its middle."""
     begin_ns, finish_ns = max(start.stamp_ns, from_ns), min(end.stamp_ns, to_ns)
     if finish_ns <= begin_ns:

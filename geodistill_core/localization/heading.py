@@ -40,9 +40,7 @@ class HeadingEstimator:
             roll, pitch = (near[0].roll_rad, near[0].pitch_rad) if near else (0.0, 0.0)
             return AttitudeReading(stamp_ns, roll, pitch, yaw, sigma)
         if not self.attitudes.readings:
-            raise SensorGap(
-                GapReason.NO_ATTITUDE, "no attitude so far; connect an IMU or take the course as heading"
-            )
+            raise SensorGap(GapReason.NO_ATTITUDE, "no attitude so far; connect an IMU or take the course as heading")
         if not near:
             raise SensorGap(
                 GapReason.ATTITUDE_STALE,

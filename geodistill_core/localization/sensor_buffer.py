@@ -108,9 +108,7 @@ class SensorBuffer:
             moved = self._heading.travelled(fix.stamp_ns, stamp_ns, attitude.yaw_enu_rad)
             east, north = self._frame.to_enu(fix.latitude, fix.longitude)
             latitude, longitude = self._frame.to_geodetic(east + moved.east_m, north + moved.north_m)
-        along_m = moved.distance_m * math.hypot(
-            self.config.motion_scale_sigma, min(attitude.sigma_yaw_rad, 1.0)
-        )
+        along_m = moved.distance_m * math.hypot(self.config.motion_scale_sigma, min(attitude.sigma_yaw_rad, 1.0))
         blind_m = moved.uncovered_s * self.config.max_speed_mps
         sigma_m = min(math.sqrt(fix.sigma_m**2 + along_m**2 + blind_m**2), self.config.max_sigma_m)
         sigma_yaw = min(attitude.sigma_yaw_rad, math.pi)
@@ -121,9 +119,7 @@ class SensorBuffer:
     def _usable_fix(self, stamp_ns: int) -> FixReading:
         fix, _ = self._fixes.around(stamp_ns)
         if fix is None:
-            raise SensorGap(
-                GapReason.NO_FIX, f"no GNSS fix at or before stamp {stamp_ns}; wait for the receiver"
-            )
+            raise SensorGap(GapReason.NO_FIX, f"no GNSS fix at or before stamp {stamp_ns}; wait for the receiver")
         age_s, limit_s = (stamp_ns - fix.stamp_ns) * 1e-9, self.config.max_fix_age_s
         if age_s > limit_s:
             raise SensorGap(

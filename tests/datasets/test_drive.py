@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from geodistill_core.datasets.synthcity import LEVELS, SMALL_PANORAMA_RIG, CameraRig, build_city
-from geodistill_core.datasets.synthcity.drive import START_NS, simulate_drive
+from geodistill_core.datasets.synthcity.drive import simulate_drive
+from geodistill_core.datasets.synthcity.measurements import START_NS
 from geodistill_core.datasets.synthcity.trajectory import drive_along
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.geodesy import LocalFrame

@@ -208,9 +208,7 @@ def test_course_over_ground_is_a_heading_by_configuration():
 
 
 def test_course_in_reverse_points_against_the_motion():
-    assert course_buffer(speed_sign=-1.0).at(ns(4.0)).prior.yaw_enu_rad == pytest.approx(
-        -math.pi / 2, abs=1e-4
-    )
+    assert course_buffer(speed_sign=-1.0).at(ns(4.0)).prior.yaw_enu_rad == pytest.approx(-math.pi / 2, abs=1e-4)
 
 
 def test_course_in_a_turn_is_the_chord_turned_on_by_the_yaw_rate():

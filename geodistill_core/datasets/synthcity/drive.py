@@ -14,17 +14,19 @@ from geodistill_core.datasets.synthcity.city import City, build_city
 from geodistill_core.datasets.synthcity.conditions import Conditions, draw_conditions
 from geodistill_core.datasets.synthcity.ground import GroundPose, render_ground
 from geodistill_core.datasets.synthcity.levels import Level
+from geodistill_core.datasets.synthcity.measurements import (
+    AttitudeTrack,
+    GnssTrack,
+    OdometryTrack,
+    measure_attitude,
+    measure_motion,
+    measure_position,
+    stamps_ns,
+    ticks,
+)
 from geodistill_core.datasets.synthcity.pairs import level_of
 from geodistill_core.datasets.synthcity.rigs import PANORAMA_RIG, CameraRig
-from geodistill_core.datasets.synthcity.sensors import (
-    SUITES,
-    SensorSuite,
-    gauss_markov,
-    gnss_error,
-    heading_error,
-    odometry,
-    tilt_error,
-)
+from geodistill_core.datasets.synthcity.sensors import SUITES
 from geodistill_core.datasets.synthcity.streams import stream
 from geodistill_core.datasets.synthcity.trajectory import MAX_SPEED_MPS, Trajectory, drive_along
 from geodistill_core.datasets.truth import Truth
@@ -33,47 +35,14 @@ from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.types import Array
 
-START_NS = 1_760_000_000_000_000_000
-GNSS_HZ, ATTITUDE_HZ, ODOMETRY_HZ, TRUTH_HZ = 5.0, 50.0, 20.0, 20.0
+TRUTH_HZ = 20.0
 MAX_FRAMES = 20_000
-# The camera runs on its own clock: its first exposure falls between the other sensors' samples.
+# The receiver has a fix by then. The camera runs on its own clock: it exposes between the others' samples.
 FIRST_FRAME_S = 1.037
 _AFTER_LAST_FRAME_S = 0.3
 _SIZES_M = (480.0, 640.0, 800.0, 1000.0)
 # Clouds are placed by the seed modulo 997 and 1021; a step by their product changes cars and noise alone.
 _SEED_STEP = 997 * 1021
-
-
-@dataclass(frozen=True, slots=True)
-class GnssTrack:
-    """Measured positions on the city's plane [N]; where not `available` the receiver had no fix."""
-
-    stamps_ns: Array
-    east_m: Array
-    north_m: Array
-    available: Array
-    sigma_m: float
-
-
-@dataclass(frozen=True, slots=True)
-class AttitudeTrack:
-    """Measured roll, pitch and ENU yaw [N] and the sigmas that the sensor states."""
-
-    stamps_ns: Array
-    roll_rad: Array
-    pitch_rad: Array
-    yaw_enu_rad: Array
-    sigma_tilt_rad: float
-    sigma_yaw_rad: float
-
-
-@dataclass(frozen=True, slots=True)
-class OdometryTrack:
-    """Measured speed and yaw rate [N]."""
-
-    stamps_ns: Array
-    speed_mps: Array
-    yaw_rate_radps: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +81,7 @@ class Drive:
 
     def truth_seconds(self) -> Array:
         """When the truth is recorded: 20 Hz and every exposure."""
-        return np.union1d(_ticks(self.trajectory, TRUTH_HZ), self.frame_seconds)
+        return np.union1d(ticks(self.trajectory, TRUTH_HZ), self.frame_seconds)
 
     def truth(self, second: float) -> Truth:
         """Where the base really was."""
@@ -168,19 +137,13 @@ def simulate_drive(
     suite = SUITES[lv.name]
     return Drive(
         city, lv, route, rig, frame_rate_hz, seen, overhead, height_m, trajectory, seconds,
-        _gnss(suite, rng("gnss"), trajectory), _attitude(suite, lv, rng("attitude"), trajectory),
-        _odometry(suite, rng("odometry"), trajectory),
+        measure_position(suite, rng("gnss"), trajectory, FIRST_FRAME_S),
+        measure_attitude(suite, lv, rng("attitude"), trajectory),
+        measure_motion(suite, rng("odometry"), trajectory),
     )  # fmt: skip
 
 
-def stamps_ns(seconds: Array) -> Array:
-    """Times of a drive as integer stamps."""
-    return START_NS + np.round(np.asarray(seconds) * 1e9).astype(np.int64)
-
-
-def _find_route(
-    style: str, seed: int, route: int, length_m: float, size_m: float | None
-) -> tuple[City, Array]:
+def _find_route(style: str, seed: int, route: int, length_m: float, size_m: float | None) -> tuple[City, Array]:
     for size in (size_m,) if size_m is not None else _SIZES_M:
         try:
             city = build_city(style, seed, size)
@@ -189,49 +152,3 @@ def _find_route(
             if size in (size_m, _SIZES_M[-1]) or "route" not in str(error):
                 raise
     raise AssertionError("unreachable: the last size returns or raises")
-
-
-def _ticks(trajectory: Trajectory, rate_hz: float) -> Array:
-    return np.arange(0.0, float(trajectory.seconds[-1]), 1.0 / rate_hz)
-
-
-def _gnss(suite: SensorSuite, rng: np.random.Generator, trajectory: Trajectory) -> GnssTrack:
-    seconds = _ticks(trajectory, GNSS_HZ)
-    error, available = gnss_error(suite.gnss, rng, seconds)
-    available |= seconds <= FIRST_FRAME_S  # the drive begins once the receiver has a fix
-    return GnssTrack(
-        stamps_ns(seconds),
-        trajectory.at(seconds, trajectory.east_m) + error[:, 0],
-        trajectory.at(seconds, trajectory.north_m) + error[:, 1],
-        available,
-        suite.gnss.stated_sigma_m,
-    )
-
-
-def _attitude(
-    suite: SensorSuite, level: Level, rng: np.random.Generator, trajectory: Trajectory
-) -> AttitudeTrack:
-    """Against gravity: the body's lean plus the ground's slope, which the camera does not see."""
-    seconds = _ticks(trajectory, ATTITUDE_HZ)
-    slope = gauss_markov(rng, seconds, math.radians(level.slope_deg), 8.0, 2)
-    tilt = tilt_error(suite.tilt_sigma_deg, rng, len(seconds)) + slope
-    yaw = trajectory.at(seconds, trajectory.yaw_enu_rad) + heading_error(suite.compass, rng, seconds)
-    return AttitudeTrack(
-        stamps_ns(seconds),
-        trajectory.at(seconds, trajectory.roll_rad) + tilt[:, 0],
-        trajectory.at(seconds, trajectory.pitch_rad) + tilt[:, 1],
-        yaw,
-        math.radians(max(math.hypot(suite.tilt_sigma_deg, level.slope_deg), 0.05)),
-        math.radians(suite.compass.stated_sigma_deg),
-    )
-
-
-def _odometry(suite: SensorSuite, rng: np.random.Generator, trajectory: Trajectory) -> OdometryTrack:
-    seconds = _ticks(trajectory, ODOMETRY_HZ)
-    speed, rate = odometry(
-        suite.odometry,
-        rng,
-        trajectory.at(seconds, trajectory.speed_mps),
-        trajectory.at(seconds, trajectory.yaw_rate_radps),
-    )
-    return OdometryTrack(stamps_ns(seconds), speed, rate)

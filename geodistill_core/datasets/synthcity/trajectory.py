@@ -93,9 +93,7 @@ def _speed(way: Array, curvature: Array, rng: np.random.Generator) -> Array:
     return np.asarray(cv2.GaussianBlur(padded[:, None], (1, 25), 4.0)[24:-24, 0])
 
 
-def _lean(
-    level: Level, seconds: Array, lateral: Array, along: Array, rng: np.random.Generator
-) -> tuple[Array, Array]:
+def _lean(level: Level, seconds: Array, lateral: Array, along: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """Roll outwards in bends, nose down when braking, and the road's unevenness; all zero where a level has
     no tilt."""
     tilt = math.radians(level.tilt_deg)
