@@ -25,7 +25,7 @@ TEXEL_M = 0.125
 @pytest.fixture(scope="module")
 def bare_city():
     """A city of nothing but black ground."""
-    city = build_city("downtown", 3)
+    city = build_city("downtown", 3, 240.0)
     side = len(city.ground[0])
     levels = tuple(np.zeros((side >> k, side >> k, 4), np.uint8) for k in range(4))
     return replace(
@@ -112,12 +112,8 @@ def test_a_disc_appears_in_the_panorama_where_its_direction_points(bare_city, si
     east, north, yaw, height = 3.2, 4.1, 0.7, 1.9
     radius = 0.04 * math.hypot(*delta) + 0.15
     city = with_disc(bare_city, east + delta[0], north + delta[1], radius)
-    rgb = render_ground(
-        city, GroundPose(east, north, yaw, *tilt, height), CameraRig("panorama", *size), CLEAR
-    )
-    expected = expected_centroid(
-        panorama_rays(*size), np.array([0, 0, height]), attitude(yaw, *tilt), delta, radius
-    )
+    rgb = render_ground(city, GroundPose(east, north, yaw, *tilt, height), CameraRig("panorama", *size), CLEAR)
+    expected = expected_centroid(panorama_rays(*size), np.array([0, 0, height]), attitude(yaw, *tilt), delta, radius)
     assert np.abs(centroid(rgb, below=int(size[1] * 0.53)) - expected).max() < 0.5
 
 
@@ -136,15 +132,11 @@ def test_a_disc_appears_in_the_distorted_pinhole_image_where_opencv_projects_it(
     yaw, roll, pitch, east, north = -0.9, 0.02, -0.015, -7.0, 12.0
     R, T_camera_base = attitude(yaw, roll, pitch), np.linalg.inv(rig.mount)
     disc = (attitude(yaw, 0, 0) @ [*delta, 0.0])[:2]
-    city = with_disc(bare_city, *(disc + [east, north]), 0.3)
+    city = with_disc(bare_city, *(disc + np.array([east, north])), 0.3)
     rgb = render_ground(city, GroundPose(east, north, yaw, roll, pitch, 1.7), rig, CLEAR)
-    r, a = np.meshgrid(
-        np.sqrt(np.linspace(0.01, 1, 40)) * 0.3, np.linspace(0, 2 * math.pi, 60, endpoint=False)
-    )
+    r, a = np.meshgrid(np.sqrt(np.linspace(0.01, 1, 40)) * 0.3, np.linspace(0, 2 * math.pi, 60, endpoint=False))
     points = np.stack([disc[0] + r * np.cos(a), disc[1] + r * np.sin(a), 0 * r], axis=2).reshape(-1, 3)
     in_camera = (points @ R) @ T_camera_base[:3, :3].T + T_camera_base[:3, 3]
-    pixels, _ = cv2.projectPoints(
-        in_camera, np.zeros(3), np.zeros(3), rig.camera.K, np.array(rig.camera.distortion)
-    )
+    pixels, _ = cv2.projectPoints(in_camera, np.zeros(3), np.zeros(3), rig.camera.K, np.array(rig.camera.distortion))
     found = centroid(rgb, below=285) - 0.5  # OpenCV's pixel centres are integers
     assert np.abs(found - pixels[:, 0].mean(axis=0)).max() < 0.5

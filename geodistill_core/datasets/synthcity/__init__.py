@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SynthCity: a procedural world with matching overhead and ground views, deterministic by (version, style, seed)."""
+"""SynthCity: a procedural world of matching overhead and ground views, fixed by (version, style, seed)."""
 
 from geodistill_core.datasets.synthcity.city import City, build_city
 from geodistill_core.datasets.synthcity.conditions import Conditions, draw_conditions
+from geodistill_core.datasets.synthcity.contact_sheet import contact_sheet
 from geodistill_core.datasets.synthcity.ground import GroundPose, render_ground
 from geodistill_core.datasets.synthcity.levels import LEVELS, SEEDS, WORLD_VERSION, Level
 from geodistill_core.datasets.synthcity.overhead import render_overhead
@@ -41,6 +42,7 @@ __all__ = [
     "Pair",
     "Style",
     "build_city",
+    "contact_sheet",
     "draw_conditions",
     "map_tile",
     "pinhole_rig",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ground textures: the city's surface painted from above, once for each view, with the view's own materials."""
+"""Ground textures: the city's surface painted from above, once for each view in its own materials."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit
 
 from geodistill_core.datasets.synthcity import noise
-from geodistill_core.datasets.synthcity.blocks import DRIVEWAY, GRAVEL, LAWN, LOT, PATH, PAVED, WATER
+from geodistill_core.datasets.synthcity.blocks import DRIVEWAY, GRAVEL, LAWN, LOT, PAVED, WATER
+from geodistill_core.datasets.synthcity.kernel import kernel
 from geodistill_core.datasets.synthcity.paint import TINT, WHITE, YELLOW, Paint
 from geodistill_core.datasets.synthcity.styles import Style
 from geodistill_core.datasets.synthcity.terrain import to_pixels
@@ -24,36 +24,37 @@ _BLOCK = {"grass": LAWN, "paved": PAVED, "gravel": GRAVEL}
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """Shared geometry of the ground at 0.125 m: kerb distance (float32), override material, medians, wear (uint8)."""
+    """Shared geometry of the ground, north up.
+
+    `distance` to the kerb (float32 metres, negative on the road) and `medians` (uint8) in cells of 0.25 m, `material`
+    laid on purpose (0 = none) and `wear` (128 = none, both uint8) of 0.125 m.
+    """
 
     distance: Array
-    material: Array
     medians: Array
+    material: Array
     wear: Array
 
+    def fine_distance(self) -> Array:
+        """Kerb distance at texture resolution."""
+        return np.asarray(cv2.resize(self.distance, self.wear.shape[::-1], interpolation=cv2.INTER_LINEAR))
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+
+@kernel
 def _material(d: float, override: int, median: int, verge: float, walk: float, block: int) -> int:
+    """Material at a distance from the kerb, unless something was laid there on purpose."""
     if override != 0:
         return override
-    if d < -0.35:
-        return 0
+    outside = 1 if d < verge or median != 0 else (9 if d < verge + walk else block)
     if d < 0.0:
-        return 10
-    if d < 0.18:
-        return 8
-    if median != 0:
-        return 1
-    if d < verge:
-        return 1
-    if d < verge + walk:
-        return 9
-    return block
+        return 0 if d < -0.35 else 10
+    return 8 if d < 0.18 else outside
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _fill(
-    distance: Array, material: Array, medians: Array, wear: Array, noises: Array, palette: Array, shifts: Array,
+    distance: Array, material: Array, medians: Array, wear: Array, noises: Array, palette: Array,
+    shifts: Array,
     verge: float, walk: float, block: int, wear_gain: float, out: Array,
 ) -> None:  # fmt: skip
     height, width = distance.shape
@@ -64,18 +65,15 @@ def _fill(
             middle = noises[1, (r + shifts[2]) & 1023, (c + shifts[3]) & 1023] - 128.0
             coarse = noises[2, (r + shifts[4]) & 1023, (c + shifts[5]) & 1023] - 128.0
             broad = noises[3, (r + shifts[6]) & 1023, (c + shifts[7]) & 1023] - 128.0
-            gain = (
-                1.0
-                + (palette[m, 4] * fine + palette[m, 5] * middle + palette[m, 6] * (coarse + broad)) / 128.0
-            )
-            if m == 0 or m == 4 or m == 5:
+            gain = 1.0 + (palette[m, 4] * fine + palette[m, 5] * middle + palette[m, 6] * (coarse + broad)) / 128.0
+            if m in (0, 4, 5):
                 gain *= 1.0 + wear_gain * (wear[r, c] - 128.0) / 128.0
             for k in range(3):
                 out[r, c, k] = min(255.0, max(0.0, palette[m, k] * gain))
             out[r, c, 3] = palette[m, 3]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _lay_paint(out: Array, cover: Array, noises: Array, colour: Array, wear: float, dr: int, dc: int) -> None:
     height, width = cover.shape
     for r in range(height):
@@ -83,10 +81,7 @@ def _lay_paint(out: Array, cover: Array, noises: Array, colour: Array, wear: flo
             a = cover[r, c]
             if a == 0:
                 continue
-            n = (
-                noises[1, (r + dr) & 1023, (c + dc) & 1023] * 0.5
-                + noises[2, (r + dc) & 1023, (c + dr) & 1023] * 0.5
-            )
+            n = noises[1, (r + dr) & 1023, (c + dc) & 1023] * 0.5 + noises[2, (r + dc) & 1023, (c + dr) & 1023] * 0.5
             f = noises[0, (r + dc) & 1023, (c + dr) & 1023] - 128.0
             keep = 1.0 - wear * max(0.0, (n - 120.0) / 60.0)
             alpha = a / 255.0 * min(1.0, max(0.15, keep))
@@ -125,7 +120,7 @@ def draw_surface(
         cv2.fillConvexPoly(wear, to_pixels(box, size_m, RESOLUTION_M), tone, cv2.LINE_AA, shift=6)
     for p in to_pixels(rng.uniform(-size_m / 2, size_m / 2, (int(size_m * 1.2), 2)), size_m, RESOLUTION_M):
         cv2.circle(wear, (int(p[0]), int(p[1])), int(0.36 / RESOLUTION_M * 64), 40, -1, cv2.LINE_AA, shift=6)
-    return Surface(full, material, cv2.resize(medians, (side, side), interpolation=cv2.INTER_NEAREST), wear)
+    return Surface(distance, medians, material, wear)
 
 
 def _palette(style: Style, rng: np.random.Generator, overhead: bool) -> Array:
@@ -145,7 +140,6 @@ def _palette(style: Style, rng: np.random.Generator, overhead: bool) -> Array:
     table[LOT] = [*(np.array(asphalt) * lot), 40, 0.15 * f, 0.12 * f, 0.14]
     table[DRIVEWAY] = [*(np.array([150, 148, 144]) * rng.uniform(0.7, 1.15)), 50, 0.10 * f, 0.10, 0.10]
     table[WATER] = [*(np.array([66, 86, 94]) * rng.uniform(0.7, 1.2)), 0, 0.03, 0.05, 0.08]
-    table[PATH] = [*(walk * 0.95), 90, 0.10 * f, 0.08, 0.10]
     table[KERB] = [*np.minimum(walk * rng.uniform(1.0, 1.2), 230), 70, 0.08 * f, 0.05, 0.05]
     table[SIDEWALK] = [*walk, 90, 0.09 * f, 0.08, 0.10]
     gutter = 0.5 * (np.array(asphalt) + walk) if rng.random() < 0.4 else np.array(asphalt) * 0.9
@@ -164,7 +158,8 @@ def _cracks(wear: Array, rng: np.random.Generator, count: int) -> Array:
         cv2.polylines(own, [np.round(walk * 16).astype(np.int32)], False, tone, 1, cv2.LINE_AA, shift=4)
     for p in rng.uniform(0, side, (count // 2, 2)):
         cv2.ellipse(own, (int(p[0]), int(p[1])), (int(rng.integers(1, 6)), int(rng.integers(1, 9))),
-                    float(rng.uniform(0, 180)), 0, 360, int(rng.integers(85, 115)), -1, cv2.LINE_AA)  # fmt: skip
+                    float(rng.uniform(0, 180)), 0, 360, int(rng.integers(85, 115)), -1,
+                    cv2.LINE_AA)  # fmt: skip
     return own
 
 
@@ -179,11 +174,12 @@ def bake_ground(
 ) -> Array:
     """The painted ground, uint8 [H, W, 4] RGB and vegetation/snow weight, north up, 0.125 m per pixel."""
     noises = noise.textures()
-    out = np.empty((*surface.distance.shape, 4), np.uint8)
+    out = np.empty((*surface.wear.shape, 4), np.uint8)
+    medians = cv2.resize(surface.medians, surface.wear.shape[::-1], interpolation=cv2.INTER_NEAREST)
     wear = _cracks(surface.wear, rng, int(size_m * 2.2))
     shifts = rng.integers(0, 1024, 8)
     _fill(
-        surface.distance, surface.material, surface.medians, wear, noises, _palette(style, rng, overhead), shifts,
+        surface.fine_distance(), surface.material, medians, wear, noises, _palette(style, rng, overhead), shifts,
         style.verge_m, style.sidewalk_m, _BLOCK[style.block_material], float(rng.uniform(0.25, 0.6)), out,
     )  # fmt: skip
     out = cv2.GaussianBlur(out, (3, 3), 0.65)

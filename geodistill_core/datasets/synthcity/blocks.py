@@ -16,9 +16,10 @@ from geodistill_core.datasets.synthcity.styles import Style
 from geodistill_core.datasets.synthcity.terrain import FIELD_M
 from geodistill_core.types import Array
 
-LAWN, PAVED, GRAVEL, LOT, DRIVEWAY, WATER, PATH = 1, 2, 3, 4, 5, 6, 7
+LAWN, PAVED, GRAVEL, LOT, DRIVEWAY, WATER = 1, 2, 3, 4, 5, 6
 
-# Building columns: east, north, yaw, half length, half width, height, wall rgb, roof rgb, pitched, tone, change draw
+# Building columns: east, north, yaw, half length, half width, height, wall rgb, roof rgb, pitched, tone,
+# change draw
 BUILDING_COLUMNS = 15
 # Tree columns: east, north, radius, crown bottom, height, tone, change draw
 TREE_COLUMNS = 7
@@ -51,7 +52,7 @@ class Site:
         return np.asarray(self.distance[r, c])
 
     def free(self, rect: tuple[Array, float, float, float], margin_m: float) -> bool:
-        """Whether a rectangle (centre, yaw, half length, half width) keeps `margin_m` from kerbs and is unbuilt."""
+        """Whether a rectangle (centre, yaw, half length, half width) is unbuilt, `margin_m` from kerbs."""
         centre, yaw, a, b = rect
         u = np.linspace(-a, a, max(3, int(a) + 1))
         v = np.linspace(-b, b, max(3, int(b) + 1))
@@ -146,7 +147,8 @@ def _frontage(
                 site.take(rect)
                 if setback > 3.0 and rng.random() < 0.8:
                     _drive(out, mouth, normal, front + setback - road.half_width_m, 3.2)
-                    out.slots.append((*map(float, mouth - normal * 3.0), math.atan2(normal[1], normal[0])))
+                    p = mouth - normal * 3.0
+                    out.slots.append((float(p[0]), float(p[1]), math.atan2(normal[1], normal[0])))
             s, shrink = s + width + gap, False
         else:
             s, shrink = s + 3.0, True
@@ -205,14 +207,12 @@ def _tree(style: Style, rng: np.random.Generator, p: Array, scale: float = 1.0) 
     ]
 
 
-def _street_furniture(style: Style, rng: np.random.Generator, site: Site, out: Furniture, road: Road) -> None:
+def _street_furniture(style: Style, rng: np.random.Generator, out: Furniture, road: Road) -> None:
     """Street trees, lamp posts and kerb-side parking along one road."""
     s0, s1 = road.trims_m[0] + 6.0, road.length_m - road.trims_m[1] - 6.0
     if s1 - s0 < 4.0:
         return
-    lines = [
-        (side, road.half_width_m + (style.verge_m / 2 if style.verge_m > 1.0 else 0.9)) for side in (-1, 1)
-    ]
+    lines = [(side, road.half_width_m + (style.verge_m / 2 if style.verge_m > 1.0 else 0.9)) for side in (-1, 1)]
     for side, offset in lines:
         line = polyline.offset(road.points, side * offset)
         for s in np.arange(s0, s1, style.tree_spacing_m):
@@ -232,8 +232,8 @@ def _street_furniture(style: Style, rng: np.random.Generator, site: Site, out: F
             line = polyline.offset(road.points, side * offset)
             for s in np.arange(s0 + 3.0, s1 - 3.0, 6.0):
                 a, b = polyline.at(line, np.array([s - 0.5, s + 0.5]))
-                out.slots.append((*map(float, (a + b) / 2), math.atan2(*(b - a)[::-1])))
-    del site
+                p = (a + b) / 2
+                out.slots.append((float(p[0]), float(p[1]), math.atan2(b[1] - a[1], b[0] - a[0])))
 
 
 def furnish(
@@ -246,7 +246,7 @@ def furnish(
             _frontage(style, rng, site, out, paint, network.roads[int(index)], side)
     _interior(style, rng, site, out, paint, network.roads)
     for road in network.roads:
-        _street_furniture(style, rng, site, out, road)
+        _street_furniture(style, rng, out, road)
     count = int(style.tree_density * size_m**2 / 1000)
     points = rng.uniform(-size_m / 2, size_m / 2, (count, 2))
     kerb = site.kerb_distance(points)

@@ -12,8 +12,8 @@ from geodistill_core.types import Array
 # Columns: east, north, yaw, half length, half width, height, body rgb
 CAR_COLUMNS = 9
 _PAINTS = np.array(
-    [[232, 232, 230], [196, 198, 200], [120, 124, 128], [46, 48, 52], [24, 24, 26], [150, 34, 32], [40, 66, 124],
-     [96, 104, 88], [186, 168, 136], [214, 190, 60]], dtype=float,
+    [[232, 232, 230], [196, 198, 200], [120, 124, 128], [46, 48, 52], [24, 24, 26], [150, 34, 32], 
+     [40, 66, 124],  [96, 104, 88], [186, 168, 136], [214, 190, 60]], dtype=float,
 )  # fmt: skip
 _SHARES = np.array([0.24, 0.17, 0.15, 0.13, 0.1, 0.07, 0.07, 0.03, 0.03, 0.01])
 
@@ -27,9 +27,7 @@ def _bodies(poses: Array, rng: np.random.Generator) -> Array:
     out[:, 3] = rng.uniform(1.9, 2.4, n) + 0.4 * van
     out[:, 4] = rng.uniform(0.84, 0.95, n)
     out[:, 5] = np.where(van, rng.uniform(1.9, 2.4, n), rng.uniform(1.4, 1.75, n))
-    out[:, 6:9] = _PAINTS[rng.choice(len(_PAINTS), n, p=_SHARES / _SHARES.sum())] * rng.uniform(
-        0.85, 1.1, (n, 1)
-    )
+    out[:, 6:9] = _PAINTS[rng.choice(len(_PAINTS), n, p=_SHARES / _SHARES.sum())] * rng.uniform(0.85, 1.1, (n, 1))
     return out
 
 
@@ -37,7 +35,8 @@ def place_cars(
     slots: Array, lanes: Array, rng: np.random.Generator, occupancy: float, traffic: float,
     centre: tuple[float, float], radius_m: float, clear_m: float = 0.0,
 ) -> Array:  # fmt: skip
-    """Cars near a place, [N, 9]. Slots fill with probability `occupancy`; none stands within `clear_m` of the centre.
+    """Cars near a place, [N, 9]. Slots fill with probability `occupancy`; none stands within `clear_m` of the
+    centre.
 
     `traffic` is the number of driving cars per 100 m of lane.
     """

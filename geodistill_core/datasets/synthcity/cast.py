@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ray casting of a gravity-aligned spherical window, one column (azimuth) at a time.
 
-Everything stands on the ground, so a column is a problem in the vertical plane: boxes become intervals of distance, each
-filling an interval of rows; the ground fills what is left below the horizon, the sky what is left above.
+Everything stands on the ground, so a column is a problem in the vertical plane: boxes become intervals of
+distance, each filling an interval of rows; the ground fills what is left below the horizon, the sky what is
+left above.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from geodistill_core.datasets.synthcity.cast_ground import ground_colour, row_table
 from geodistill_core.datasets.synthcity.cast_sky import sky_colour
 from geodistill_core.datasets.synthcity.facades import box_colour
+from geodistill_core.datasets.synthcity.kernel import kernel
 from geodistill_core.types import Array
 
-# Box columns: east, north (from the camera), cos, sin, half length, half width, bottom, top (from the ground),
-# wall rgb, top rgb, kind (0 building, 1 car, 2 car cabin), pitched, tone, azimuth, half angle, distance
+# Box columns: east, north (from the camera), cos, sin, half length, half width, bottom, top (from the
+# ground), wall rgb, top rgb, kind (0 building, 1 car, 2 car cabin), pitched, tone, azimuth, half angle,
+# distance
 BOX_COLUMNS = 20
 # Crown columns: east, north, middle height, radius, half height, rgb, tone, azimuth, half angle, distance
 CROWN_COLUMNS = 12
@@ -29,10 +31,10 @@ STRIDE = 4
 _NOTHING = 1e9
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _span(boxes: Array, i: int, dx: float, dy: float) -> tuple[float, float, int, float, float, float]:
-    """Where a column's ray meets a box: entry and exit distance, face entered (0..3), position along that face, and
-    the ray's offset and slope across the box's width."""
+    """Where a column's ray meets a box: entry and exit distance, face entered (0..3), position along that
+    face, and the ray's offset and slope across the box's width."""
     c, s = boxes[i, 2], boxes[i, 3]
     ox, oy = -(boxes[i, 0] * c + boxes[i, 1] * s), -(-boxes[i, 0] * s + boxes[i, 1] * c)
     ux, uy = dx * c + dy * s, -dx * s + dy * c
@@ -54,19 +56,19 @@ def _span(boxes: Array, i: int, dx: float, dy: float) -> tuple[float, float, int
     return enter, leave, (2 if uy < 0 else 3), ox + enter * ux, across, slope
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _first(tangent: float, el_top: float, step: float) -> int:
     """First row whose centre lies at or below an elevation."""
-    return max(0, int(math.ceil((el_top - math.atan(tangent)) / step - 0.5)))
+    return max(0, math.ceil((el_top - math.atan(tangent)) / step - 0.5))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _last(tangent: float, el_top: float, step: float, count: int) -> int:
     """Last row whose centre lies at or above an elevation."""
-    return min(count - 1, int(math.floor((el_top - math.atan(tangent)) / step - 0.5)))
+    return min(count - 1, math.floor((el_top - math.atan(tangent)) / step - 0.5))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _put(out: Array, column: int, row: int, r: float, g: float, b: float, keep: float, sky: Array) -> None:
     """Write a colour seen through haze."""
     out[column, row, 0] = min(255.0, max(0.0, keep * r + (1.0 - keep) * sky[3]))
@@ -74,9 +76,10 @@ def _put(out: Array, column: int, row: int, r: float, g: float, b: float, keep: 
     out[column, row, 2] = min(255.0, max(0.0, keep * b + (1.0 - keep) * sky[5]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _cast_box(
-    boxes: Array, i: int, dx: float, dy: float, cam: float, tans: Array, el_top: float, step: float, az_step: float,
+    boxes: Array, i: int, dx: float, dy: float, cam: float, tans: Array, el_top: float, step: float,
+    az_step: float,
     light: Array, noises: Array, depth: Array, visibility: float, sky: Array, out: Array, column: int,
 ) -> None:  # fmt: skip
     enter, leave, face, along, across, slope = _span(boxes, i, dx, dy)
@@ -120,9 +123,10 @@ def _cast_box(
             _put(out, column, row, r, g, b, keep, sky)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _cast_crown(
-    crowns: Array, i: int, dx: float, dy: float, cam: float, tans: Array, el_top: float, step: float, bare: float,
+    crowns: Array, i: int, dx: float, dy: float, cam: float, tans: Array, el_top: float, step: float,
+    bare: float,
     light: Array, noises: Array, depth: Array, visibility: float, sky: Array, out: Array, column: int,
 ) -> None:  # fmt: skip
     """An ellipsoid of leaves: the column cuts it in an ellipse; noise frays its edge and opens holes."""
@@ -164,9 +168,10 @@ def _cast_crown(
         _put(out, column, row, crowns[i, 5] * shade, crowns[i, 6] * shade, crowns[i, 7] * shade, keep, sky)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _cast_post(
-    posts: Array, i: int, dx: float, dy: float, cam: float, el_top: float, step: float, az_step: float, light: Array,
+    posts: Array, i: int, dx: float, dy: float, cam: float, el_top: float, step: float, az_step: float,
+    light: Array,
     depth: Array, sky: Array, out: Array, column: int,
 ) -> None:  # fmt: skip
     middle = posts[i, 0] * dx + posts[i, 1] * dy
@@ -184,21 +189,24 @@ def _cast_post(
             _put(out, column, row, posts[i, 4] * shade, posts[i, 5] * shade, posts[i, 6] * shade, 1.0, sky)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _visible(azimuth: float, centre: float, half: float) -> bool:
     return half >= math.pi or abs((azimuth - centre + math.pi) % (2 * math.pi) - math.pi) <= half
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _cast_things(
-    camera: Array, azimuth: float, dx: float, dy: float, tans: Array, el_top: float, step: float, az_step: float,
-    boxes: Array, crowns: Array, posts: Array, noises: Array, light: Array, sky: Array, surface: Array, depth: Array,
+    camera: Array, azimuth: float, dx: float, dy: float, tans: Array, el_top: float, step: float,
+    az_step: float,
+    boxes: Array, crowns: Array, posts: Array, noises: Array, light: Array, sky: Array, surface: Array,
+    depth: Array,
     out: Array, column: int,
 ) -> None:  # fmt: skip
     for i in range(boxes.shape[0]):
         if _visible(azimuth, boxes[i, 17], boxes[i, 18]):
             _cast_box(
-                boxes, i, dx, dy, camera[2], tans, el_top, step, az_step, light, noises, depth, surface[0], sky,
+                boxes, i, dx, dy, camera[2], tans, el_top, step, az_step, light, noises, depth, surface[0],
+                sky,
                 out, column,
             )  # fmt: skip
     for i in range(posts.shape[0]):
@@ -207,23 +215,24 @@ def _cast_things(
     for i in range(crowns.shape[0]):
         if _visible(azimuth, crowns[i, 9], crowns[i, 10]):
             _cast_crown(
-                crowns, i, dx, dy, camera[2], tans, el_top, step, surface[7], light, noises, depth, surface[0], sky,
+                crowns, i, dx, dy, camera[2], tans, el_top, step, surface[7], light, noises, depth,
+                surface[0], sky,
                 out, column,
             )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def cast(
     camera: Array, azimuths: Array, el_top: float, step: float, az_step: float, boxes: Array, crowns: Array,
     posts: Array, level0: Array, level1: Array, level2: Array, level3: Array, kerbs: Array, shade: Array,
     noises: Array, light: Array, sky: Array, surface: Array, out: Array,
 ) -> None:  # fmt: skip
-    """Fill `out` (uint8 [columns, rows, 3]) with the window seen from `camera` (east, north, height, half city,
-    half shadow square). `azimuths` are ENU directions of the columns, `az_step` apart and descending; rows descend from
-    `el_top` by `step`.
+    """Fill `out` (uint8 [columns, rows, 3]) with the window seen from `camera` (east, north, height, half
+    city, half shadow square). `azimuths` are ENU directions of the columns, `az_step` apart and descending;
+    rows descend from `el_top` by `step`.
 
-    `light`: sun direction xyz, ambient, sun strength. `surface`: visibility, foliage rgb, snow, wet, shadow, bare.
-    Sky and the oversampled ground round the nadir are computed in every fourth column and interpolated.
+    `light`: sun direction xyz, ambient, sun strength. `surface`: visibility, foliage rgb, snow, wet, shadow,
+    bare. Sky and the oversampled ground round the nadir are computed in every fourth column and interpolated.
     """
     rows = out.shape[1]
     tans, depth = np.tan(el_top - (np.arange(rows) + 0.5) * step), np.empty(rows)
@@ -262,7 +271,8 @@ def cast(
         dx, dy = math.cos(azimuth), math.sin(azimuth)
         depth[:] = _NOTHING
         _cast_things(
-            camera, azimuth, dx, dy, tans, el_top, step, az_step, boxes, crowns, posts, noises, light, sky, surface,
+            camera, azimuth, dx, dy, tans, el_top, step, az_step, boxes, crowns, posts, noises, light, sky,
+            surface,
             depth, out, column,
         )  # fmt: skip
         f = (column % STRIDE) / STRIDE

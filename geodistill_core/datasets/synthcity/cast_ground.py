@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ground in a cast column: texture lookup with a footprint that grows towards the horizon, kerbs, shade, snow."""
+"""The ground in a cast column: texture averaged over the pixel's footprint, kerbs, shade, snow."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numba import njit
 
+from geodistill_core.datasets.synthcity.kernel import kernel
 from geodistill_core.types import Array
 
 KERB_M = 0.12
 _TEXEL_M = 0.125
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _reflect(i: int, n: int) -> int:
     """Mirror an index at the edges: the world is seen reversed beyond the city."""
     if i < 0:
@@ -24,7 +24,7 @@ def _reflect(i: int, n: int) -> int:
     return min(max(i, 0), n - 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _corners(x: float, y: float, n: int) -> tuple[int, int, int, int, float, float]:
     """The four texels round a point in pixel-centre coordinates and the bilinear fractions."""
     fx, fy = math.floor(x), math.floor(y)
@@ -35,7 +35,7 @@ def _corners(x: float, y: float, n: int) -> tuple[int, int, int, int, float, flo
     return c0, c1, r0, r1, x - fx, y - fy
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _raised(kerbs: Array, east: float, north: float, half: float) -> bool:
     c0, c1, r0, r1, ax, ay = _corners(
         (east + half) * (1 / _TEXEL_M) - 0.5, (half - north) * (1 / _TEXEL_M) - 0.5, kerbs.shape[0]
@@ -45,13 +45,13 @@ def _raised(kerbs: Array, east: float, north: float, half: float) -> bool:
     return bool(top * (1 - ay) + bottom * ay > 127.5)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _shaded(shade: Array, east: float, north: float, half: float) -> float:
     """Shade at metres from the camera, 0..1; beyond the square a middling value."""
     n = shade.shape[0]
     scale = 0.5 * n / half
     x, y = (east + half) * scale - 0.5, (half - north) * scale - 0.5
-    c, r = int(math.floor(x)), int(math.floor(y))
+    c, r = math.floor(x), math.floor(y)
     if c < 0 or r < 0 or c + 1 >= n or r + 1 >= n:
         return 0.25
     ax, ay = x - c, y - r
@@ -60,7 +60,7 @@ def _shaded(shade: Array, east: float, north: float, half: float) -> float:
     return float((top * (1 - ay) + bottom * ay) * (1.0 / 255.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _average(
     texture: Array,
     texel: float,
@@ -85,45 +85,25 @@ def _average(
         w11 = ax * ay
         w01, w10 = ax - w11, ay - w11
         w00 = 1.0 - ax - w10
-        s0 += (
-            w00 * texture[r0, c0, 0]
-            + w01 * texture[r0, c1, 0]
-            + w10 * texture[r1, c0, 0]
-            + w11 * texture[r1, c1, 0]
-        )
-        s1 += (
-            w00 * texture[r0, c0, 1]
-            + w01 * texture[r0, c1, 1]
-            + w10 * texture[r1, c0, 1]
-            + w11 * texture[r1, c1, 1]
-        )
-        s2 += (
-            w00 * texture[r0, c0, 2]
-            + w01 * texture[r0, c1, 2]
-            + w10 * texture[r1, c0, 2]
-            + w11 * texture[r1, c1, 2]
-        )
-        s3 += (
-            w00 * texture[r0, c0, 3]
-            + w01 * texture[r0, c1, 3]
-            + w10 * texture[r1, c0, 3]
-            + w11 * texture[r1, c1, 3]
-        )
+        s0 += w00 * texture[r0, c0, 0] + w01 * texture[r0, c1, 0] + w10 * texture[r1, c0, 0] + w11 * texture[r1, c1, 0]
+        s1 += w00 * texture[r0, c0, 1] + w01 * texture[r0, c1, 1] + w10 * texture[r1, c0, 1] + w11 * texture[r1, c1, 1]
+        s2 += w00 * texture[r0, c0, 2] + w01 * texture[r0, c1, 2] + w10 * texture[r1, c0, 2] + w11 * texture[r1, c1, 2]
+        s3 += w00 * texture[r0, c0, 3] + w01 * texture[r0, c1, 3] + w10 * texture[r1, c0, 3] + w11 * texture[r1, c1, 3]
         x += sx
         y += sy
     share = 1.0 / samples
     return s0 * share, s1 * share, s2 * share, s3 * share
 
 
-# Columns of the row table: distance on the road, distance on a sidewalk, radial footprint, pyramid level, samples, haze,
-# whether columns may be interpolated
+# Columns of the row table: distance on the road, distance on a sidewalk, radial footprint, pyramid level,
+# samples, haze, whether columns may be interpolated
 ROW_COLUMNS = 7
 _SMOOTH_M = 0.018
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def row_table(tans: Array, height: float, step: float, az_step: float, visibility: float) -> Array:
-    """What a row below the horizon needs, the same in every column: [rows, 7]; distance 0 above the horizon."""
+    """What a row needs in every column: [rows, 7]; the distance is 0 above the horizon."""
     table = np.zeros((tans.shape[0], ROW_COLUMNS))
     for row in range(tans.shape[0]):
         table[row, 5], table[row, 6] = 1.0, 1.0
@@ -140,7 +120,7 @@ def row_table(tans: Array, height: float, step: float, az_step: float, visibilit
     return table
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def ground_colour(
     camera: Array, dx: float, dy: float, table: Array, row: int, level0: Array, level1: Array, level2: Array,
     level3: Array, kerbs: Array, shade: Array, noises: Array, surface: Array,

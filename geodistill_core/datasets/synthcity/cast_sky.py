@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from geodistill_core.datasets.synthcity.kernel import kernel
 from geodistill_core.types import Array
 
 _CLOUD_BASE = 230.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def sky_colour(
     el: float, tangent: float, dx: float, dy: float, sky: Array, noises: Array, light: Array
 ) -> tuple[float, float, float]:
-    """Colour at an elevation in direction (dx, dy). `sky`: zenith rgb, horizon rgb, cloud rgb, cover, shift."""
+    """Colour at an elevation towards (dx, dy). `sky`: zenith, horizon and cloud rgb, cover, shift."""
     if tangent <= 0.0:
         return sky[3], sky[4], sky[5]
     h = math.sin(el)

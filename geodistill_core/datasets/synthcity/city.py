@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -22,15 +22,16 @@ from geodistill_core.types import Array, GeoPoint
 
 MAP_MARGIN_M = 62.0
 _KEPT_MAPS = 2
+_KEPT_AREA_SQ_M = 8 * 320.0**2  # about 100 MB for each city of 320 m
 
 
 @dataclass(slots=True, eq=False)
 class City:
     """A procedural city on its own ENU plane: metres east and north of `datum`, square of `size_m`, north up.
 
-    `buildings`, `trees`, `poles`, `slots` are float64 tables (columns: see blocks.py). `ground` is the ground view's
-    texture pyramid (uint8 [H, W, 4], 0.125, 0.25, 0.5 and 1 m), `kerbs` (uint8, 0.125 m) rises
-    through 127.5 where the ground steps up by a kerb.
+    `buildings`, `trees`, `poles`, `slots` are float64 tables (columns: see blocks.py). `ground` is the ground
+    view's texture pyramid (uint8 [H, W, 4], 0.125, 0.25, 0.5 and 1 m), `kerbs` (uint8, 0.125 m) rises through
+    127.5 where the ground steps up by a kerb.
     """
 
     style: Style
@@ -50,7 +51,7 @@ class City:
     _maps: dict[float, Array] = field(default_factory=dict)
 
     def overhead_bake(self, change: float) -> Array:
-        """The map's texture (uint8 [H, W, 4], 0.125 m) with a fraction `change` of things not as they are today."""
+        """The map's texture (uint8 [H, W, 4], 0.125 m), a fraction `change` of things outdated."""
         if change not in self._maps:
             while len(self._maps) >= _KEPT_MAPS:
                 self._maps.pop(next(iter(self._maps)))
@@ -64,14 +65,19 @@ class City:
         return np.array([math.cos(angle), math.sin(angle)]) * size
 
     def route(self, seed: int, length_m: float) -> Array:
-        """A drive along lanes: [N, 2] metres east, north, 0.5 m apart, smooth, turning at crossings, never leaving
-        the part of the city whose surroundings are mapped. Raises ConfigError when the city has no such lane."""
+        """A drive along lanes: [N, 2] metres east, north, 0.5 m apart, smooth, turning at crossings, never
+        leaving the part of the city whose surroundings are mapped. Raises ConfigError when the city has no
+        such lane."""
         rng = stream(self.style.name, self.seed, "route", seed)
         return routes.drive(self.network, self.style, rng, length_m, self.size_m / 2 - MAP_MARGIN_M)
 
     def lane_pose(self, rng: np.random.Generator) -> tuple[float, float, float]:
         """A random place on a lane whose surroundings are mapped: east, north, yaw of the lane."""
         return routes.lane_pose(self.lanes, rng, self.size_m / 2 - MAP_MARGIN_M)
+
+
+_cities: dict[tuple[str, int, float], City] = {}
+_lock = Lock()
 
 
 def _bake_overhead(city: City, change: float) -> Array:
@@ -85,9 +91,7 @@ def _bake_overhead(city: City, change: float) -> Array:
     roofs.draw_roofs(image, buildings, lean, rng, city.size_m, light)
     trees = city.trees.copy()
     other = trees[:, 6] < change
-    trees[other, :2] += stream(city.style.name, city.seed, "changed trees").normal(
-        0, 6.0, (int(other.sum()), 2)
-    )
+    trees[other, :2] += stream(city.style.name, city.seed, "changed trees").normal(0, 6.0, (int(other.sum()), 2))
     trees = trees[~other | (trees[:, 6] > change / 2)]
     roofs.draw_crowns(image, trees, lean, rng, city.size_m, light)
     return image
@@ -105,7 +109,6 @@ def _table(rows: list[list[float]], columns: int) -> Array:
     return np.array(rows, dtype=np.float64).reshape(len(rows), columns)
 
 
-@lru_cache(maxsize=8)
 def _build(name: str, seed: int, size_m: float) -> City:
     style = STYLES[name]
     rng = stream(name, seed, "datum")
@@ -116,22 +119,28 @@ def _build(name: str, seed: int, size_m: float) -> City:
     things = furnish(network, style, stream(name, seed, "blocks"), distance, paint, size_m)
     surface = bake.draw_surface(distance, medians, things.patches, stream(name, seed, "wear"), size_m)
     nothing = np.zeros(paint.group_count + 1, bool)
-    ground = bake.bake_ground(
-        surface, paint, nothing, style, stream(name, seed, "ground"), size_m, overhead=False
-    )
-    kerbs = np.clip(127.5 + (surface.distance - 0.06) * 255.0, 0, 255).astype(np.uint8)
+    ground = bake.bake_ground(surface, paint, nothing, style, stream(name, seed, "ground"), size_m, overhead=False)
+    kerbs = np.clip(127.5 + (surface.fine_distance() - 0.06) * 255.0, 0, 255).astype(np.uint8)
     kerbs[surface.material != 0] = 0
     return City(
         style, seed, size_m, datum, network, paint, surface,
-        _table(things.buildings, BUILDING_COLUMNS), _table(things.trees, TREE_COLUMNS), _table(things.poles, 4),
-        _table([list(s) for s in things.slots], 3), routes.lane_segments(network, style), _pyramid(ground), kerbs,
+        _table(things.buildings, BUILDING_COLUMNS), _table(things.trees, TREE_COLUMNS),
+        _table(things.poles, 4),
+        _table([list(s) for s in things.slots], 3), routes.lane_segments(network, style), _pyramid(ground),
+        kerbs,
     )  # fmt: skip
 
 
 def build_city(style: str, seed: int, size_m: float = 320.0) -> City:
-    """The city of a style and seed; the last eight are cached. Raises ConfigError for unknown styles and bad sizes."""
+    """The city of a style and seed; recent ones are cached. ConfigError for unknown styles and bad sizes."""
     if style not in STYLES:
         raise ConfigError(f"city style {style!r} is unknown; choose one of {', '.join(STYLES)}")
     if not 240.0 <= size_m <= 1000.0 or size_m % 1.0:
         raise ConfigError(f"city size {size_m} m must be a whole number of metres in 240..1000")
-    return _build(style, int(seed), float(size_m))
+    key = (style, int(seed), float(size_m))
+    with _lock:
+        city = _cities.pop(key, None) or _build(*key)
+        _cities[key] = city
+        while len(_cities) > 1 and sum(k[2] ** 2 for k in _cities) > _KEPT_AREA_SQ_M:
+            _cities.pop(next(iter(_cities)))
+    return city

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -21,10 +22,11 @@ _FOLIAGE = {  # multiplies vegetation colours
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """One view's conditions. `sun_azimuth_rad` points towards the sun in ENU; `shadow` is how much light it takes.
+    """One view's conditions. `sun_azimuth_rad` points towards the sun in ENU; `shadow` is how much light it
+    takes.
 
-    `foliage` and `white_balance` are RGB gains, `blur_px` and `noise` (grey levels) belong to the sensor, `jpeg` is a
-    quality or 0 for none, `seed` decides everything random inside the view (cars, noise pattern).
+    `foliage` and `white_balance` are RGB gains, `blur_px` and `noise` (grey levels) belong to the sensor,
+    `jpeg` is a quality or 0 for none, `seed` decides everything random inside the view (cars, noise pattern).
     """
 
     seed: int = 0
@@ -51,9 +53,18 @@ class Conditions:
     cars: bool = True
 
 
-def _weather(level: Level, rng: np.random.Generator, overhead: bool) -> dict[str, float]:
+class _Weather(TypedDict, total=False):
+    overcast: float
+    night: float
+    wet: float
+    snow: float
+    dirt: float
+    visibility_m: float
+
+
+def _weather(level: Level, rng: np.random.Generator, overhead: bool) -> _Weather:
     """Rain, snow, night (the map knows only snow), overcast skies."""
-    out: dict[str, float] = {"overcast": float(rng.random() < 0.3) * float(rng.uniform(0.4, 1.0))}
+    out: _Weather = {"overcast": float(rng.random() < 0.3) * float(rng.uniform(0.4, 1.0))}
     if level.adverse:
         draw = rng.random()
         if draw < 0.12 and not overhead:
@@ -91,14 +102,18 @@ def draw_conditions(
     if level.min_fov_deg < 360.0 and not overhead and rng.random() < 0.5:
         fov = math.radians(float(rng.uniform(level.min_fov_deg, 360.0)))
     overcast = weather["overcast"]
+    seed = int(rng.integers(2**31))
+    shadow = float(rng.uniform(0.4, 0.68)) * (1.0 - 0.92 * overcast)
+    red, green, blue = _FOLIAGE[season]
+    leaf = float(rng.uniform(0.88, 1.1))
+    weather = {"visibility_m": float(rng.uniform(300, 1500)), **weather}
     return Conditions(
-        seed=int(rng.integers(2**31)),
+        seed=seed,
         sun_azimuth_rad=azimuth,
         sun_elevation_rad=elevation,
-        shadow=float(rng.uniform(0.4, 0.68)) * (1.0 - 0.92 * overcast),
-        foliage=tuple(float(v) for v in np.array(_FOLIAGE[season]) * rng.uniform(0.88, 1.1)),  # type: ignore[arg-type]
+        shadow=shadow,
+        foliage=(leaf * red, leaf * green, leaf * blue),
         bare=0.75 if season == "winter" else (0.25 if season == "autumn" else 0.0),
-        visibility_m=weather.pop("visibility_m", float(rng.uniform(300, 1500))),
         exposure=float(np.exp(rng.normal(0.04, 0.13 * wide))),
         contrast=float(rng.uniform(0.8, 1.2)),
         gamma=float(np.exp(rng.normal(0, 0.12 * wide))),

@@ -5,21 +5,20 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from geodistill_core.datasets.synthcity.kernel import kernel
 from geodistill_core.types import Array
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _pulse(x: float, width: float, duty: float) -> float:
-    """Share of [x - width/2, x + width/2] covered by a unit-period pulse train of the given duty (box filter)."""
+    """Share of [x - width/2, x + width/2] covered by a pulse train of unit period (a box filter)."""
     width = max(width, 1e-4)
     a, b = x - width / 2, x + width / 2
     fa, fb = math.floor(a), math.floor(b)
     return ((fb * duty + min(b - fb, duty)) - (fa * duty + min(a - fa, duty))) / width
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _building(
     boxes: Array, i: int, along: float, z: float, fz: float, fu: float, lit: float, noises: Array
 ) -> tuple[float, float, float]:
@@ -30,9 +29,7 @@ def _building(
     if z < floor_m:
         shop = (tone * 5.13) % 1.0 > 0.5
         wide = 4.2 if shop else 3 * pitch
-        window = _pulse(along / wide, fu / wide, 0.8 if shop else 0.16) * _pulse(
-            storey - 0.03, fz / floor_m, 0.72
-        )
+        window = _pulse(along / wide, fu / wide, 0.8 if shop else 0.16) * _pulse(storey - 0.03, fz / floor_m, 0.72)
     elif boxes[i, 7] - z < 0.7:
         window = 0.0
     else:
@@ -40,11 +37,7 @@ def _building(
         window = _pulse(along / pitch, fu / pitch, duty) * _pulse(storey - 0.32, fz / floor_m, 0.5)
     ledge = _pulse(storey + 0.03, fz / floor_m, 0.06)
     u, v = int(along * 14.0 + tone * 999.0), int(z * 14.0)
-    grain = (
-        1.0
-        + 0.0010 * (noises[1, v & 1023, u & 1023] - 128.0)
-        + 0.0008 * (noises[2, u & 1023, v & 1023] - 128.0)
-    )
+    grain = 1.0 + 0.0010 * (noises[1, v & 1023, u & 1023] - 128.0) + 0.0008 * (noises[2, u & 1023, v & 1023] - 128.0)
     pane = 0.75 + 0.5 * ((math.floor(along / pitch) * 0.37 + math.floor(storey) * 0.61 + tone) % 1.0)
     base = 0.78 if z < 0.4 else 1.0
     wall = grain * base * (1.0 + 0.16 * ledge) * lit * (1.0 - window)
@@ -56,11 +49,11 @@ def _building(
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def box_colour(
     boxes: Array, i: int, face: int, along: float, z: float, fz: float, fu: float, lit: float, noises: Array
 ) -> tuple[float, float, float]:
-    """Colour of a point on a vertical face: `along` the face and `z` above the ground, with the pixel's footprint."""
+    """Colour of a face `along` it and `z` above the ground; `fz`, `fu` are the pixel's footprint."""
     kind = boxes[i, 14]
     if kind == 0.0:
         return _building(boxes, i, along, z, fz, fu, lit, noises)

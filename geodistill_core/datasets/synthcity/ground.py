@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit
 
 from geodistill_core.datasets.synthcity import noise
 from geodistill_core.datasets.synthcity.cars import CAR_COLUMNS, place_cars
 from geodistill_core.datasets.synthcity.cast import BOX_COLUMNS, CROWN_COLUMNS, POST_COLUMNS, cast
 from geodistill_core.datasets.synthcity.city import City
 from geodistill_core.datasets.synthcity.conditions import Conditions
+from geodistill_core.datasets.synthcity.kernel import kernel
 from geodistill_core.datasets.synthcity.photometry import develop
 from geodistill_core.datasets.synthcity.rigs import CameraRig, base_rays
 from geodistill_core.datasets.synthcity.shadows import cast_shadows
@@ -28,8 +28,8 @@ _LOBES = ((0.05, 0.1, 0.85, 0.9, 1.0), (0.42, -0.25, 0.6, 0.62, 0.95), (0.4, -0.
 
 @dataclass(frozen=True, slots=True)
 class GroundPose:
-    """The base's true pose on a city's plane: metres east and north, ENU yaw, REP-103 roll and pitch; the camera
-    sits `height_m` above the base along the base's z axis."""
+    """The base's true pose on a city's plane: metres east and north, ENU yaw, REP-103 roll and pitch; the
+    camera sits `height_m` above the base along the base's z axis."""
 
     east_m: float
     north_m: float
@@ -142,11 +142,11 @@ def _light(conditions: Conditions) -> tuple[Array, Array]:
     return light, np.array([*zenith, *horizon, *cloud, cover, float(conditions.seed % 1021)])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _atan(y: float, x: float) -> float:
     """Angle of (x, y) to about 2e-6 rad, several times faster than the library's."""
     ax, ay = abs(x), abs(y)
-    t = min(ax, ay) / max(max(ax, ay), 1e-20)
+    t = min(ax, ay) / max(ax, ay, 1e-20)
     s = t * t
     p = 0.999999 + s * (-0.333299 + s * (0.199355 + s * (-0.139086 + s * (0.0964201 + s * (-0.0559098 + s * (
         0.0218612 - s * 0.0040541))))))  # fmt: skip
@@ -158,9 +158,10 @@ def _atan(y: float, x: float) -> float:
     return -angle if y < 0.0 else angle
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _lookup(rays: Array, R: Array, az_left: float, el_top: float, scale: float, mx: Array, my: Array) -> None:
-    """Where each ray (base frame) falls in a window: clockwise azimuth from `az_left`, elevation from `el_top`."""
+    """Where each ray (base frame) falls in a window: clockwise azimuth from `az_left`, elevation from
+    `el_top`."""
     height, width = mx.shape
     for r in range(height):
         for c in range(width):
@@ -173,23 +174,21 @@ def _lookup(rays: Array, R: Array, az_left: float, el_top: float, scale: float, 
 
 
 def _window(
-    city: City, pose: GroundPose, conditions: Conditions, az_left: float, el_top: float, columns: int, rows: int,
+    city: City, pose: GroundPose, conditions: Conditions, az_left: float, el_top: float, columns: int,
+    rows: int,
     step: float,
 ) -> Array:  # fmt: skip
-    """Cast a window; `az_left` is the clockwise azimuth from the heading of its left edge. uint8 [rows, columns, 3]."""
+    """Cast a window; `az_left` is the clockwise azimuth from the heading of its left edge. uint8 [rows,
+    columns, 3]."""
     camera = pose.camera()
     rng = np.random.default_rng(conditions.seed)
     place = (float(camera[0]), float(camera[1]))
     cars = np.zeros((0, CAR_COLUMNS))
     if conditions.cars:
         style = city.style
-        cars = place_cars(
-            city.slots, city.lanes, rng, style.occupancy, style.traffic, place, 75.0, clear_m=5.5
-        )
+        cars = place_cars(city.slots, city.lanes, rng, style.occupancy, style.traffic, place, 75.0, clear_m=5.5)
         cars = cars[_clear_of(cars, camera)]
-    shade = cast_shadows(
-        city, place, _SHADOW_SIDE_M, conditions.sun_azimuth_rad, conditions.sun_elevation_rad, cars
-    )
+    shade = cast_shadows(city, place, _SHADOW_SIDE_M, conditions.sun_azimuth_rad, conditions.sun_elevation_rad, cars)
     light, sky = _light(conditions)
     surface = np.array(
         [
@@ -202,11 +201,13 @@ def _window(
         ]
     )
     azimuths = pose.yaw_enu_rad - (az_left + (np.arange(columns) + 0.5) * step)
+    level0, level1, level2, level3 = city.ground
     out = np.zeros((columns, rows, 3), np.uint8)
     cast(
         np.array([*camera, city.size_m / 2, _SHADOW_SIDE_M / 2]), azimuths, el_top, step, step,
-        _boxes(city.buildings, cars, camera), _crowns(city.trees, camera, conditions.foliage), _posts(city, camera),
-        *city.ground, city.kerbs, shade, noise.textures(), light, sky, surface, out,
+        _boxes(city.buildings, cars, camera), _crowns(city.trees, camera, conditions.foliage), 
+        _posts(city, camera),
+        level0, level1, level2, level3, city.kerbs, shade, noise.textures(), light, sky, surface, out,
     )  # fmt: skip
     return np.asarray(cv2.transpose(out))
 
@@ -220,12 +221,11 @@ def _clear_of(cars: Array, camera: Array) -> Array:
 
 
 def render_ground(city: City, pose: GroundPose, rig: CameraRig, conditions: Conditions) -> Array:
-    """What `rig` sees at `pose`: rgb uint8 [rig.height, rig.width, 3]. The pose's height overrides the rig's."""
+    """What `rig` sees at `pose`: rgb uint8 [rig.height, rig.width, 3]. The pose's height overrides the
+    rig's."""
     if rig.camera is None and pose.roll_rad == 0.0 and pose.pitch_rad == 0.0 and rig.width == 2 * rig.height:
         step = math.pi / rig.height
-        return develop(
-            _window(city, pose, conditions, -math.pi, math.pi / 2, rig.width, rig.height, step), conditions
-        )
+        return develop(_window(city, pose, conditions, -math.pi, math.pi / 2, rig.width, rig.height, step), conditions)
     rays, R = base_rays(rig), pose.rotation()
     mx, my = np.empty(rays.shape[:2], np.float32), np.empty(rays.shape[:2], np.float32)
     if rig.camera is None:

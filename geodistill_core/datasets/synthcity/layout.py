@@ -20,7 +20,8 @@ GUTTER_M = 0.3
 
 @dataclass(slots=True)
 class Road:
-    """A street between two crossings: centre line [N, 2] in metres, about 1.5 m apart, and its cross section."""
+    """A street between two crossings: centre line [N, 2] in metres, about 1.5 m apart, and its cross
+    section."""
 
     points: Array
     nodes: tuple[int, int]
@@ -90,7 +91,8 @@ def _road(style: Style, points: Array, nodes: tuple[int, int], major: bool) -> R
 
 
 def lay_streets(style: Style, rng: np.random.Generator, size_m: float) -> Network:
-    """Streets of a city of `size_m`, reaching a little beyond its edge so that every road runs off the map."""
+    """Streets of a city of `size_m`, reaching a little beyond its edge so that every road runs off the
+    map."""
     reach = 0.75 * size_m + 60.0
     xs, ys = _positions(style, rng, reach), _positions(style, rng, reach)
     bend = _warp(style, rng)
@@ -148,10 +150,9 @@ def outward(road: Road, end: int) -> Array:
 
 def _trim(network: Network, style: Style, rng: np.random.Generator) -> None:
     """How far each road's markings stay away from its crossings, and which crossings have crosswalks."""
-    for node, ends in sorted(network.incident.items()):
+    for _, ends in sorted(network.incident.items()):
         real = len(ends) >= 3
         walks = real and bool(rng.random() < style.crosswalk_probability)
-        del node
         for index, end in ends:
             road = network.roads[index]
             u = outward(road, end)
@@ -164,9 +165,7 @@ def _trim(network: Network, style: Style, rng: np.random.Generator) -> None:
                 cosine, sine = float(u @ v), abs(float(u[0] * v[1] - u[1] * v[0]))
                 if cosine < -0.93:
                     continue
-                need = max(
-                    need, (other.half_width_m + road.half_width_m * max(cosine, 0.0)) / max(sine, 0.35)
-                )
+                need = max(need, (other.half_width_m + road.half_width_m * max(cosine, 0.0)) / max(sine, 0.35))
             corner = style.corner_m * 0.5 if need > 0 else 0.0
             road.trims_m[end] = min(need + corner, 0.42 * road.length_m)
             road.crossings[end] = real

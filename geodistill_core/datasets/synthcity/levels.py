@@ -21,9 +21,10 @@ MAX_SEED = 2**31
 class Level:
     """How wrong the prior is and how much map and drive disagree. Angles in degrees, lengths in metres.
 
-    `position_m` is the half side of a square (uniform) or a sigma (Gaussian, clipped at `clip_m`). `sigma_yaw_deg` is
-    what the prior states; `uniform_yaw_deg` > 0 draws the error uniformly within it instead of from that sigma.
-    `slope_deg` tilts the ground under the vehicle, which the IMU sees and the camera does not.
+    `position_m` is the half side of a square (uniform) or a sigma (Gaussian, clipped at `clip_m`).
+    `sigma_yaw_deg` is what the prior states; `uniform_yaw_deg` > 0 draws the error uniformly within it
+    instead of from that sigma. `slope_deg` tilts the ground under the vehicle, which the IMU sees and the
+    camera does not.
     """
 
     name: str
@@ -45,13 +46,7 @@ class Level:
 
 
 LEVELS: dict[str, Level] = {
-    "easy": Level(
-        "easy", 17.0, True, 25.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.0, 0.0, False, False, 360.0
-    ),
-    "standard": Level(
-        "standard", 8.0, False, 20.0, 0.0, 10.0, 10.0, 1.0, 0.2, 0.0, 0.1, 0.1, 0.0, True, False, 360.0
-    ),
-    "hard": Level(
-        "hard", 8.0, False, 20.0, 0.1, 45.0, 45.0, 3.0, 0.4, 0.7, 0.2, 0.25, 0.02, True, True, 120.0
-    ),
+    "easy": Level("easy", 17.0, True, 25.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.0, 0.0, False, False, 360.0),
+    "standard": Level("standard", 8.0, False, 20.0, 0.0, 10.0, 10.0, 1.0, 0.2, 0.0, 0.1, 0.1, 0.0, True, False, 360.0),
+    "hard": Level("hard", 8.0, False, 20.0, 0.1, 45.0, 45.0, 3.0, 0.4, 0.7, 0.2, 0.25, 0.02, True, True, 120.0),
 }

@@ -24,9 +24,7 @@ def _cut(image: Array, k: float, column: float, row: float, side: int, border: i
     matrix = np.array([[k, 0.0, column + 0.5 * k - 0.5], [0.0, k, row + 0.5 * k - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
-        cv2.warpAffine(
-            image, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=border
-        )
+        cv2.warpAffine(image, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
     )
 
 
@@ -55,33 +53,32 @@ def season(image: Array, conditions: Conditions) -> Array:
     if conditions.snow > 0:
         side = noise.textures()[2][: image.shape[0], : image.shape[1]]
         if side.shape == weight.shape:
-            cover = np.clip(
-                (weight / 128.0 + (side - 128.0) / 60.0 - 1.3 + 2 * conditions.snow) * 0.8, 0, 0.96
-            )
+            cover = np.clip((weight / 128.0 + (side - 128.0) / 60.0 - 1.3 + 2 * conditions.snow) * 0.8, 0, 0.96)
             rgb += cover[..., None] * (np.array([232, 236, 242], np.float32) - rgb)
     return np.asarray(np.clip(rgb, 0, 255).astype(np.uint8))
 
 
 def render_overhead(
-    city: City, east_m: float, north_m: float, extent_m: float, metres_per_pixel: float, conditions: Conditions,
+    city: City, east_m: float, north_m: float, extent_m: float, metres_per_pixel: float,
+    conditions: Conditions,
     change: float = 0.0,
 ) -> tuple[Array, Array]:  # fmt: skip
     """North-up view of a square of `extent_m` centred at (east_m, north_m) of the city.
 
-    Returns rgb uint8 [N, N, 3] and valid bool [N, N] (False beyond the city's edge); N = extent / metres per pixel.
+    Returns rgb uint8 [N, N, 3] and valid bool [N, N] (False beyond the city's edge); N = extent / metres per
+    pixel.
     """
     side = round(extent_m / metres_per_pixel)
     if not 16 <= side <= 8192:
-        raise ConfigError(
-            f"tile of {extent_m} m at {metres_per_pixel} m is {side} pixels; sides must lie in 16..8192"
-        )
+        raise ConfigError(f"tile of {extent_m} m at {metres_per_pixel} m is {side} pixels; sides must lie in 16..8192")
     extent_m = side * metres_per_pixel
     factor = max(1, math.ceil(metres_per_pixel / RESOLUTION_M - 1e-6))
     step = metres_per_pixel / factor
     west, top = east_m - extent_m / 2, north_m + extent_m / 2
     half = city.size_m / 2
     image = _cut(
-        city.overhead_bake(change), step / RESOLUTION_M, (west + half) / RESOLUTION_M, (half - top) / RESOLUTION_M,
+        city.overhead_bake(change), step / RESOLUTION_M, (west + half) / RESOLUTION_M,
+        (half - top) / RESOLUTION_M,
         side * factor,
     )  # fmt: skip
     rng = np.random.default_rng(conditions.seed)

@@ -57,9 +57,7 @@ class Paint:
             if len(part) >= 2:
                 self.add(polyline.strip(part, offset_m - width_m / 2, offset_m + width_m / 2), colour)
 
-    def dashes(
-        self, points: Array, offset_m: float, width_m: float, dash: tuple[float, float], colour: int
-    ) -> None:
+    def dashes(self, points: Array, offset_m: float, width_m: float, dash: tuple[float, float], colour: int) -> None:
         """A dashed line: `dash` is (painted, gap) in metres."""
         total = float(polyline.arc_lengths(points)[-1])
         for s in np.arange(dash[1] / 2, total - dash[0], sum(dash)):
@@ -68,7 +66,8 @@ class Paint:
 
 
 def _frame(road: Road, end: int, distance_m: float) -> tuple[Array, Array, Array]:
-    """Point on the centre line `distance_m` from a crossing, direction towards the crossing, and its right."""
+    """Point on the centre line `distance_m` from a crossing, direction towards the crossing, and its
+    right."""
     s = distance_m if end == 0 else road.length_m - distance_m
     a, b = polyline.at(road.points, np.array([s - 0.5, s + 0.5]))
     forward = (b - a) / np.hypot(*(b - a)) * (1.0 if end == 1 else -1.0)
@@ -107,11 +106,7 @@ def _approach(paint: Paint, road: Road, end: int, style: Style, rng: np.random.G
     paint.add(_box(origin, forward, right * side, inner, outer, -0.22, 0.22), WHITE)
     if rng.random() < style.arrow_probability and road.length_m > 45:
         for lane in range(road.lanes):
-            names = (
-                ["ahead"]
-                if 0 < lane < road.lanes - 1
-                else (["left", "ahead"] if lane == 0 else ["right", "ahead"])
-            )
+            names = ["ahead"] if 0 < lane < road.lanes - 1 else (["left", "ahead"] if lane == 0 else ["right", "ahead"])
             for distance in (start + 6.5, start + 20.0)[: 2 if road.length_m > 80 else 1]:
                 origin, forward, right = _frame(road, end, distance)
                 middle = origin + right * side * road.lane_offset_m(lane)
@@ -121,20 +116,40 @@ def _approach(paint: Paint, road: Road, end: int, style: Style, rng: np.random.G
     return start + 0.5
 
 
-def _lanes(paint: Paint, road: Road, line: Array, style: Style) -> None:
-    width = style.line_width_m
-    centre = YELLOW if style.centre_yellow else WHITE
+def _centre_line(paint: Paint, road: Road, line: Array, style: Style) -> None:
+    width, colour = style.line_width_m, YELLOW if style.centre_yellow else WHITE
     paint.new_group()
     if road.median_m > 0:
         for sign in (-1, 1):
-            paint.line(line, sign * (road.median_m / 2 + 0.25), width, centre)
+            paint.line(line, sign * (road.median_m / 2 + 0.25), width, colour)
     elif style.centre == "double" or (road.lanes > 1 and style.centre == "solid"):
         for sign in (-1, 1):
-            paint.line(line, sign * (0.1 + width / 2), width, centre)
+            paint.line(line, sign * (0.1 + width / 2), width, colour)
     elif style.centre == "solid":
-        paint.line(line, 0.0, width, centre)
-    elif style.centre == "dashed":
-        paint.dashes(line, 0.0, width, style.dash_m, centre)
+        paint.line(line, 0.0, width, colour)
+    else:
+        paint.dashes(line, 0.0, width, style.dash_m, colour)
+
+
+def _bike_lane(paint: Paint, line: Array, sign: int, edge_m: float, width_m: float) -> None:
+    a, b = sorted((sign * (edge_m + 0.1), sign * (edge_m + BIKE_WIDTH_M)))
+    for k in range(0, len(line) - 1, 12):
+        if len(line[k : k + 13]) >= 2:
+            paint.add(polyline.strip(line[k : k + 13], a, b), TINT)
+    paint.line(line, sign * edge_m, width_m * 1.3, WHITE)
+
+
+def _parking_lane(paint: Paint, line: Array, sign: int, edge_m: float, width_m: float) -> None:
+    paint.line(line, sign * edge_m, width_m * 0.8, WHITE)
+    a, b = sorted((sign * edge_m, sign * (edge_m + PARKING_WIDTH_M - 0.3)))
+    for s in np.arange(1.0, polyline.arc_lengths(line)[-1] - 1.0, 6.0):
+        paint.add(polyline.strip(polyline.section(line, s, s + 0.12), a, b), WHITE)
+
+
+def _lanes(paint: Paint, road: Road, line: Array, style: Style) -> None:
+    """Everything that runs along a road between its crossings."""
+    width = style.line_width_m
+    _centre_line(paint, road, line, style)
     for sign in (-1, 1):
         for lane in range(1, road.lanes):
             paint.new_group()
@@ -143,18 +158,10 @@ def _lanes(paint: Paint, road: Road, line: Array, style: Style) -> None:
         edge = road.median_m / 2 + road.lanes * road.lane_width_m
         paint.new_group()
         if road.bike:
-            for k in range(0, len(line) - 1, 12):
-                if len(line[k : k + 13]) >= 2:
-                    a, b = sorted((sign * (edge + 0.1), sign * (edge + BIKE_WIDTH_M)))
-                    paint.add(polyline.strip(line[k : k + 13], a, b), TINT)
-            paint.line(line, sign * edge, width * 1.3, WHITE)
+            _bike_lane(paint, line, sign, edge, width)
             edge += BIKE_WIDTH_M
         if road.parking:
-            paint.line(line, sign * edge, width * 0.8, WHITE)
-            for s in np.arange(1.0, polyline.arc_lengths(line)[-1] - 1.0, 6.0):
-                a, b = sorted((sign * edge, sign * (edge + PARKING_WIDTH_M - 0.3)))
-                part = polyline.section(line, s, s + 0.12)
-                paint.add(polyline.strip(part, a, b), WHITE)
+            _parking_lane(paint, line, sign, edge, width)
         elif style.edge_lines:
             paint.line(line, sign * (edge - 0.05), width, WHITE)
 
@@ -165,7 +172,7 @@ def paint_streets(network: Network, style: Style, rng: np.random.Generator) -> P
     for road in network.roads:
         starts = [_approach(paint, road, end, style, rng) for end in (0, 1)]
         s0, s1 = starts[0], road.length_m - starts[1]
-        if s1 - s0 > 4.0 and (road.major or style.centre != "none"):
+        if s1 - s0 > 4.0:
             _lanes(paint, road, polyline.section(road.points, s0, s1), style)
     return paint
 
@@ -188,9 +195,7 @@ def paint_bays(paint: Paint, lot: Array, bay_m: float, colour: int) -> list[tupl
                 p = centre + right * (y + 2.5) + forward * (x + bay_m / 2)
                 slots.append((float(p[0]), float(p[1]), yaw + math.pi / 2))
         back = y if row % 2 == 0 else y + 5.0
-        paint.add(
-            _box(centre, forward, right, back - 0.06, back + 0.06, -half_length + 1, half_length - 1), colour
-        )
+        paint.add(_box(centre, forward, right, back - 0.06, back + 0.06, -half_length + 1, half_length - 1), colour)
         y += 5.0 + (6.2 if row % 2 == 0 else 0.12)
         row += 1
     return slots

@@ -25,7 +25,8 @@ ATTRIBUTION = "SynthCity (procedural)"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One sample. `pose` is the truth on the city's plane; `offset_m` and `yaw_error_rad` are prior minus truth."""
+    """One sample. `pose` is the truth on the city's plane; `offset_m` and `yaw_error_rad` are prior minus
+    truth."""
 
     ground: GroundImage
     tile: MapTile
@@ -74,7 +75,8 @@ def draw_yaw_error(level: Level, rng: np.random.Generator) -> float:
 
 
 def map_tile(
-    city: City, east_m: float, north_m: float, extent_m: float, metres_per_pixel: float, conditions: Conditions,
+    city: City, east_m: float, north_m: float, extent_m: float, metres_per_pixel: float,
+    conditions: Conditions,
     change: float = 0.0, scale_error: float = 0.0,
 ) -> MapTile:  # fmt: skip
     """The overhead view as a MapTile; with `scale_error` its pixels are that much larger than it claims."""
@@ -85,9 +87,7 @@ def map_tile(
         f"synthcity-{WORLD_VERSION}/{city.style.name}/{city.seed}/{city.size_m:g}/{east_m:.4f}/{north_m:.4f}/"
         f"{side}/{true_step:.6f}/{change:g}/{conditions.seed}"
     )
-    return MapTile(
-        rgb, valid, LocalFrame(city.datum).point(east_m, north_m), metres_per_pixel, key, ATTRIBUTION
-    )
+    return MapTile(rgb, valid, LocalFrame(city.datum).point(east_m, north_m), metres_per_pixel, key, ATTRIBUTION)
 
 
 def _draw_pose(city: City, level: Level, rng: np.random.Generator, rig: CameraRig) -> GroundPose:
@@ -95,8 +95,10 @@ def _draw_pose(city: City, level: Level, rng: np.random.Generator, rig: CameraRi
     side = float(rng.normal(0.0, 0.25))
     tilt = math.radians(level.tilt_deg)
     return GroundPose(
-        east - math.sin(yaw) * side, north + math.cos(yaw) * side, yaw + math.radians(float(rng.normal(0.0, 2.0))),
-        float(np.clip(rng.normal(0, tilt), -3 * tilt, 3 * tilt)), float(np.clip(rng.normal(0, tilt), -3 * tilt, 3 * tilt)),
+        east - math.sin(yaw) * side, north + math.cos(yaw) * side, yaw + math.radians(float(rng.normal(0.0,
+        2.0))),
+        float(np.clip(rng.normal(0, tilt), -3 * tilt, 3 * tilt)), float(np.clip(rng.normal(0, tilt),
+        -3 * tilt, 3 * tilt)),
         rig.height_m + float(rng.uniform(-level.height_m, level.height_m)),
     )  # fmt: skip
 
@@ -119,7 +121,8 @@ def sample_pair(
     style: str, seed: int, index: int, level: str | Level, *, tile_extent_m: float = 80.0,
     metres_per_pixel: float = 0.25, rig: CameraRig = PANORAMA_RIG, size_m: float = 320.0,
 ) -> Pair:  # fmt: skip
-    """Pair number `index` of a city: deterministic in all arguments; the tile is centred at the prior's position.
+    """Pair number `index` of a city: deterministic in all arguments; the tile is centred at the prior's
+    position.
 
     Raises ConfigError for unknown styles or levels and for seeds outside 0..2**31 - 1.
     """

@@ -70,7 +70,7 @@ def develop(image: Array, conditions: Conditions) -> Array:
         out = _add_noise(out, conditions.noise * (1 + 0.7 * conditions.night), conditions.seed)
     if conditions.jpeg:
         _, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, conditions.jpeg])
-        out = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        out = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     if conditions.fov_rad < 2 * math.pi - 1e-6:
         keep = round(image.shape[1] * conditions.fov_rad / (2 * math.pi))
         side = (image.shape[1] - keep) // 2

@@ -22,7 +22,8 @@ from geodistill_core.types import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraRig:
-    """A panorama (`camera` None) or pinhole camera at `height_m` above the ground; `mount_pitch_rad` looks down."""
+    """A panorama (`camera` None) or pinhole camera at `height_m` above the ground; `mount_pitch_rad` looks
+    down."""
 
     kind: str
     width: int
@@ -33,13 +34,9 @@ class CameraRig:
 
     def __post_init__(self) -> None:
         if self.kind not in ("panorama", "pinhole") or (self.kind == "pinhole") != (self.camera is not None):
-            raise ConfigError(
-                f"rig kind {self.kind!r} must be 'panorama' without or 'pinhole' with a camera model"
-            )
+            raise ConfigError(f"rig kind {self.kind!r} must be 'panorama' without or 'pinhole' with a camera model")
         if self.camera is not None and (self.camera.width, self.camera.height) != (self.width, self.height):
-            raise ConfigError(
-                f"rig is {self.width} x {self.height} but its camera model is not; make them agree"
-            )
+            raise ConfigError(f"rig is {self.width} x {self.height} but its camera model is not; make them agree")
 
     @property
     def mount(self) -> Array:
@@ -60,9 +57,7 @@ def pinhole_rig(
     """A forward-looking camera with horizontal field of view `fov_deg` (before distortion)."""
     f = width / 2 / math.tan(math.radians(fov_deg) / 2)
     K = np.array([[f, 0, (width - 1) / 2], [0, f, (height - 1) / 2], [0, 0, 1]])
-    return CameraRig(
-        "pinhole", width, height, height_m, CameraModel(width, height, K, distortion), mount_pitch_rad
-    )
+    return CameraRig("pinhole", width, height, height_m, CameraModel(width, height, K, distortion), mount_pitch_rad)
 
 
 PANORAMA_RIG = CameraRig("panorama", 1024, 512)
@@ -72,7 +67,8 @@ PINHOLE_RIG = pinhole_rig()
 
 @lru_cache(maxsize=8)
 def base_rays(rig: CameraRig) -> Array:
-    """Unit viewing directions of every pixel in the base frame (x forward, y left, z up), float32 [H, W, 3]."""
+    """Unit viewing directions of every pixel in the base frame (x forward, y left, z up), float32 [H, W,
+    3]."""
     if rig.camera is None:
         azimuth = ((np.arange(rig.width) + 0.5) / rig.width - 0.5) * 2 * np.pi
         elevation = (0.5 - (np.arange(rig.height) + 0.5) / rig.height) * np.pi
@@ -86,15 +82,11 @@ def base_rays(rig: CameraRig) -> Array:
             axis=2,
         )
         return np.asarray(rays, dtype=np.float32)
-    columns, rows = np.meshgrid(
-        np.arange(rig.width, dtype=np.float64), np.arange(rig.height, dtype=np.float64)
-    )
+    columns, rows = np.meshgrid(np.arange(rig.width, dtype=np.float64), np.arange(rig.height, dtype=np.float64))
     pixels = np.stack([columns.ravel(), rows.ravel()], axis=1)[:, None]
     distortion = np.array(rig.camera.distortion or (0.0, 0.0, 0.0, 0.0))
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-9)
-    xy = cv2.undistortPoints(pixels, rig.camera.K, distortion, R=np.eye(3), P=np.eye(3), criteria=criteria)[
-        :, 0
-    ]
+    xy = cv2.undistortPoints(pixels, rig.camera.K, distortion, R=np.eye(3), P=np.eye(3), criteria=criteria)[:, 0]
     rays = np.concatenate([xy, np.ones((len(xy), 1))], axis=1) @ rig.mount[:3, :3].T
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     return np.asarray(rays.reshape(rig.height, rig.width, 3), dtype=np.float32)

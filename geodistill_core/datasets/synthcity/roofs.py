@@ -22,7 +22,8 @@ def _fill(image: Array, polygon: Array, rgb: Array, weight: float, size_m: float
 def draw_roofs(
     image: Array, buildings: Array, lean: Array, rng: np.random.Generator, size_m: float, light: Array
 ) -> None:
-    """Draw buildings into the RGBA bake. `lean` is metres of displacement per metre of height (east, north)."""
+    """Draw buildings into the RGBA bake. `lean` is metres of displacement per metre of height (east,
+    north)."""
     for row in buildings[np.argsort(buildings[:, 5])]:
         centre, yaw, a, b, height = row[:2], row[2], row[3], row[4], row[5]
         wall, roof = row[6:9], row[9:12] * rng.uniform(0.85, 1.15)
@@ -69,9 +70,7 @@ def draw_roofs(
             )
 
 
-def draw_crowns(
-    image: Array, trees: Array, lean: Array, rng: np.random.Generator, size_m: float, light: Array
-) -> None:
+def draw_crowns(image: Array, trees: Array, lean: Array, rng: np.random.Generator, size_m: float, light: Array) -> None:
     """Draw tree crowns into the RGBA bake as clumps of lit and shaded leaves."""
     for row in trees:
         middle = row[:2] + lean * 0.6 * row[4]
@@ -81,9 +80,7 @@ def draw_crowns(
         for _ in range(9):
             angle, reach = rng.uniform(0, 6.28), rng.uniform(0.1, 0.68)
             at = np.array([np.cos(angle), np.sin(angle)]) * reach
-            clumps.append(
-                (at, rng.uniform(0.22, 0.42), 0.95 + 0.42 * float(at @ light) + rng.normal(0, 0.06))
-            )
+            clumps.append((at, rng.uniform(0.22, 0.42), 0.95 + 0.42 * float(at @ light) + rng.normal(0, 0.06)))
         for at, size, shade in sorted(clumps, key=lambda c: c[2]):
             p = to_pixels((middle + at * radius)[None], size_m, RESOLUTION_M)[0]
             colour = (*(float(v) for v in np.clip(base * shade, 0, 255)), 255.0)

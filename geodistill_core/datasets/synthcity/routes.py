@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -60,25 +61,18 @@ def _join(a: Array, direction_a: Array, b: Array, direction_b: Array) -> Array:
     )
 
 
-def _next(
-    network: Network, index: int, end: int, inside: Array, rng: np.random.Generator
-) -> tuple[int, int] | None:
-    """A road to continue on after driving road `index` away from its `end`; None when only a U-turn is left."""
+def _next(network: Network, index: int, end: int, inside: Array, rng: np.random.Generator) -> tuple[int, int] | None:
+    """A road to continue on after driving road `index` away from its `end`; None when only a U-turn is
+    left."""
     node = network.roads[index].nodes[1 - end]
-    ways = [
-        w for w in network.incident[node] if w[0] != index and inside[network.roads[w[0]].nodes[1 - w[1]]]
-    ]
+    ways = [w for w in network.incident[node] if w[0] != index and inside[network.roads[w[0]].nodes[1 - w[1]]]]
     return ways[int(rng.integers(len(ways)))] if ways else None
 
 
-def _walk(
-    network: Network, style: Style, rng: np.random.Generator, length_m: float, half_m: float
-) -> list[Array]:
+def _walk(network: Network, style: Style, rng: np.random.Generator, length_m: float, half_m: float) -> list[Array]:
     """Lane sections in driving order; may end early where the mapped part of the city ends."""
     inside = np.abs(network.nodes).max(axis=1) < half_m
-    starts = [
-        (i, end) for i, road in enumerate(network.roads) for end in (0, 1) if inside[list(road.nodes)].all()
-    ]
+    starts = [(i, end) for i, road in enumerate(network.roads) for end in (0, 1) if inside[list(road.nodes)].all()]
     if not starts:
         return []
     way: tuple[int, int] | None = starts[int(rng.integers(len(starts)))]
@@ -98,14 +92,15 @@ def _walk(
 
 
 def drive(network: Network, style: Style, rng: np.random.Generator, length_m: float, half_m: float) -> Array:
-    """A smooth route of `length_m` along lanes, [N, 2] metres, 0.5 m apart. Raises ConfigError when none fits."""
+    """A smooth route of `length_m` along lanes, [N, 2] metres, 0.5 m apart. Raises ConfigError when none
+    fits."""
     best = np.zeros((0, 2))
     for _ in range(40):
         parts = _walk(network, style, rng, length_m, half_m)
         if not parts:
             break
         pieces = [parts[0]]
-        for a, b in zip(parts[:-1], parts[1:], strict=True):
+        for a, b in pairwise(parts):
             pieces += [_join(a[-1], _unit(a[-1] - a[-2]), b[0], _unit(b[1] - b[0])), b]
         line = _even(np.concatenate(pieces))
         if len(line) > len(best):

@@ -53,7 +53,8 @@ class _Canvas:
 
 
 def cast_shadows(
-    city: City, centre: tuple[float, float], side_m: float, azimuth_rad: float, elevation_rad: float, cars: Array,
+    city: City, centre: tuple[float, float], side_m: float, azimuth_rad: float, elevation_rad: float,
+    cars: Array,
     lean: Array | None = None,
 ) -> Array:  # fmt: skip
     """Shade (uint8, 255 = no sun) on a square of `side_m` round `centre`, 0.25 m cells, north up.
@@ -76,9 +77,7 @@ def cast_shadows(
     if lean is not None:
         canvas.fill(walls + (buildings[:, 5:6] * lean)[:, None], 0)
         canvas.fill(
-            trees[:, None, :2]
-            + 0.85 * trees[:, 2, None, None] * _CIRCLE
-            + (0.6 * trees[:, 4:5] * lean)[:, None],
+            trees[:, None, :2] + 0.85 * trees[:, 2, None, None] * _CIRCLE + (0.6 * trees[:, 4:5] * lean)[:, None],
             0,
         )
     return np.asarray(cv2.GaussianBlur(canvas.shade, (3, 3), 0.6))

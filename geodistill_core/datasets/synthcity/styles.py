@@ -45,8 +45,9 @@ _FLAT: tuple[Colour, ...] = ((150, 148, 144), (118, 118, 118), (186, 184, 178), 
 class Style:
     """One kind of city. Lengths in metres, probabilities in 0..1, colours in sRGB.
 
-    `warp_m` bends the street grid smoothly, `jitter` moves its crossings (fraction of a block), `removal` takes streets
-    out. Every `major_every`-th street of the grid is a major one with its own number of lanes per direction.
+    `warp_m` bends the street grid smoothly, `jitter` moves its crossings (fraction of a block), `removal`
+    takes streets out. Every `major_every`-th street of the grid is a major one with its own number of lanes
+    per direction.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Style:
     verge_m: float
     sidewalk_m: float
     corner_m: float
-    centre: str  # double | solid | dashed | none
+    centre: str  # double | solid | dashed
     centre_yellow: bool
     edge_lines: bool
     dash_m: tuple[float, float]
@@ -97,12 +98,17 @@ class Style:
 def _style(name: str, **changes: object) -> Style:
     """A style from the commonest street of all, with what is different about this one."""
     values: dict[str, object] = dict(
-        block_m=(70.0, 100.0), warp_m=0.0, jitter=0.0, removal=0.08, major_every=3, major_lanes=2, minor_lanes=1,
-        lane_width_m=3.3, median_m=0.0, parking_lane=True, bike_lane=False, verge_m=0.0, sidewalk_m=3.0, corner_m=5.0,
-        centre="double", centre_yellow=True, edge_lines=False, dash_m=(3.0, 6.0), line_width_m=0.13, crosswalk="zebra",
-        crosswalk_probability=0.85, arrow_probability=0.5, left_hand=False, setback_m=(0.3, 2.0), frontage_m=(14.0, 34.0),
+        block_m=(70.0, 100.0), warp_m=0.0, jitter=0.0, removal=0.08, major_every=3, major_lanes=2,
+        minor_lanes=1,
+        lane_width_m=3.3, median_m=0.0, parking_lane=True, bike_lane=False, verge_m=0.0, sidewalk_m=3.0,
+        corner_m=5.0,
+        centre="double", centre_yellow=True, edge_lines=False, dash_m=(3.0, 6.0), line_width_m=0.13,
+        crosswalk="zebra",
+        crosswalk_probability=0.85, arrow_probability=0.5, left_hand=False, setback_m=(0.3, 2.0),
+        frontage_m=(14.0, 34.0),
         depth_m=(14.0, 24.0), height_m=(10.0, 40.0), gap_m=(0.0, 3.0), pitched=0.0, lot_probability=0.12,
-        open_probability=0.08, block_material="paved", tree_spacing_m=14.0, tree_density=0.6, tree_radius_m=(1.5, 3.0),
+        open_probability=0.08, block_material="paved", tree_spacing_m=14.0, tree_density=0.6,
+        tree_radius_m=(1.5, 3.0),
         walls=_GLASS, roofs=_FLAT, asphalt=(94, 134), sidewalk=(168, 164, 156), occupancy=0.55, traffic=1.0,
         water_probability=0.05,
     )  # fmt: skip
@@ -113,46 +119,57 @@ def _style(name: str, **changes: object) -> Style:
 DOWNTOWN = _style("downtown", height_m=(12.0, 55.0), lot_probability=0.15)
 SUBURB = _style(
     "suburb", block_m=(75.0, 125.0), warp_m=17.0, jitter=0.08, removal=0.22, major_every=4, major_lanes=1,
-    parking_lane=False, verge_m=1.8, sidewalk_m=1.5, corner_m=7.0, centre="dashed", edge_lines=True, crosswalk="bars",
+    parking_lane=False, verge_m=1.8, sidewalk_m=1.5, corner_m=7.0, centre="dashed", edge_lines=True,
+    crosswalk="bars",
     crosswalk_probability=0.5, arrow_probability=0.3, setback_m=(6.0, 9.0), frontage_m=(11.0, 18.0),
     depth_m=(9.0, 13.0), height_m=(4.5, 8.0), gap_m=(4.0, 9.0), pitched=0.95, lot_probability=0.03,
-    open_probability=0.12, block_material="grass", tree_spacing_m=16.0, tree_density=3.0, tree_radius_m=(1.8, 4.2),
+    open_probability=0.12, block_material="grass", tree_spacing_m=16.0, tree_density=3.0,
+    tree_radius_m=(1.8, 4.2),
     walls=_SIDING, roofs=_SHINGLES, asphalt=(104, 148), occupancy=0.25, traffic=0.5, water_probability=0.2,
 )  # fmt: skip
 OLD_TOWN = _style(
     "old_town", block_m=(48.0, 80.0), warp_m=9.0, jitter=0.2, removal=0.2, major_every=3, major_lanes=1,
     lane_width_m=3.0, sidewalk_m=2.2, corner_m=4.0, centre="dashed", centre_yellow=False, line_width_m=0.12,
-    dash_m=(3.0, 3.0), arrow_probability=0.25, setback_m=(0.0, 0.6), frontage_m=(9.0, 20.0), depth_m=(9.0, 14.0),
+    dash_m=(3.0, 3.0), arrow_probability=0.25, setback_m=(0.0, 0.6), frontage_m=(9.0, 20.0), depth_m=(9.0,
+    14.0),
     height_m=(8.0, 17.0), gap_m=(0.0, 0.6), pitched=0.85, lot_probability=0.06, open_probability=0.1,
-    tree_spacing_m=18.0, tree_density=1.2, walls=_STUCCO, roofs=_TILES, asphalt=(90, 126), sidewalk=(158, 150, 140),
+    tree_spacing_m=18.0, tree_density=1.2, walls=_STUCCO, roofs=_TILES, asphalt=(90, 126), sidewalk=(158,
+    150, 140),
     occupancy=0.7, traffic=0.7,
 )  # fmt: skip
 INDUSTRIAL = _style(
-    "industrial", block_m=(95.0, 150.0), warp_m=4.0, removal=0.1, major_every=2, major_lanes=2, lane_width_m=3.6,
+    "industrial", block_m=(95.0, 150.0), warp_m=4.0, removal=0.1, major_every=2, major_lanes=2,
+    lane_width_m=3.6,
     parking_lane=False, verge_m=2.2, sidewalk_m=1.6, corner_m=9.0, edge_lines=True, crosswalk="ladder",
     crosswalk_probability=0.55, arrow_probability=0.7, setback_m=(6.0, 14.0), frontage_m=(26.0, 55.0),
     depth_m=(22.0, 38.0), height_m=(5.0, 12.0), gap_m=(5.0, 12.0), lot_probability=0.45, open_probability=0.1,
-    block_material="gravel", tree_spacing_m=30.0, tree_density=0.5, walls=_METAL, asphalt=(100, 154), occupancy=0.45,
+    block_material="gravel", tree_spacing_m=30.0, tree_density=0.5, walls=_METAL, asphalt=(100, 154),
+    occupancy=0.45,
     traffic=0.7,
 )  # fmt: skip
 BOULEVARD = _style(
-    "boulevard", block_m=(85.0, 125.0), warp_m=8.0, major_every=2, major_lanes=2, median_m=4.0, bike_lane=True,
+    "boulevard", block_m=(85.0, 125.0), warp_m=8.0, major_every=2, major_lanes=2, median_m=4.0,
+    bike_lane=True,
     verge_m=2.0, sidewalk_m=3.2, corner_m=6.0, centre="solid", centre_yellow=False, dash_m=(3.0, 9.0),
-    line_width_m=0.14, setback_m=(1.5, 5.0), frontage_m=(18.0, 36.0), depth_m=(13.0, 18.0), height_m=(12.0, 26.0),
+    line_width_m=0.14, setback_m=(1.5, 5.0), frontage_m=(18.0, 36.0), depth_m=(13.0, 18.0), height_m=(12.0,
+    26.0),
     gap_m=(0.0, 6.0), pitched=0.3, block_material="grass", tree_spacing_m=11.0, tree_density=1.6,
     tree_radius_m=(2.0, 3.6), walls=_STUCCO, roofs=_FLAT + _TILES, occupancy=0.6,
 )  # fmt: skip
 TERRACES = _style(
     "terraces", block_m=(60.0, 105.0), warp_m=11.0, jitter=0.1, removal=0.15, major_every=3, major_lanes=1,
-    lane_width_m=3.1, sidewalk_m=2.0, centre="dashed", centre_yellow=False, dash_m=(2.0, 4.0), line_width_m=0.11,
-    crosswalk_probability=0.6, arrow_probability=0.3, left_hand=True, setback_m=(2.0, 4.5), frontage_m=(12.0, 26.0),
+    lane_width_m=3.1, sidewalk_m=2.0, centre="dashed", centre_yellow=False, dash_m=(2.0, 4.0),
+    line_width_m=0.11,
+    crosswalk_probability=0.6, arrow_probability=0.3, left_hand=True, setback_m=(2.0, 4.5),
+    frontage_m=(12.0, 26.0),
     depth_m=(9.0, 12.0), height_m=(6.5, 11.0), gap_m=(0.0, 3.0), pitched=0.9, lot_probability=0.06,
     block_material="grass", tree_spacing_m=20.0, tree_density=2.0, walls=_BRICKS, roofs=_SHINGLES + _TILES,
     asphalt=(86, 122), occupancy=0.65, traffic=0.6,
 )  # fmt: skip
 CAMPUS = _style(
     "campus", block_m=(80.0, 130.0), warp_m=14.0, jitter=0.05, removal=0.15, major_every=3, major_lanes=1,
-    lane_width_m=3.4, parking_lane=True, bike_lane=True, verge_m=1.5, sidewalk_m=2.4, corner_m=7.0, centre="solid",
+    lane_width_m=3.4, parking_lane=True, bike_lane=True, verge_m=1.5, sidewalk_m=2.4, corner_m=7.0,
+    centre="solid",
     crosswalk="ladder", crosswalk_probability=0.95, arrow_probability=0.5, setback_m=(5.0, 10.0),
     frontage_m=(20.0, 42.0), depth_m=(14.0, 22.0), height_m=(7.0, 18.0), gap_m=(5.0, 14.0), pitched=0.2,
     lot_probability=0.3, open_probability=0.2, block_material="grass", tree_spacing_m=13.0, tree_density=2.2,
@@ -160,11 +177,13 @@ CAMPUS = _style(
 )  # fmt: skip
 MIDTOWN = _style(
     "midtown", block_m=(65.0, 110.0), warp_m=6.0, jitter=0.12, removal=0.12, major_every=2, major_lanes=2,
-    lane_width_m=3.2, median_m=0.0, bike_lane=False, verge_m=0.8, sidewalk_m=2.6, corner_m=5.5, centre="solid",
+    lane_width_m=3.2, median_m=0.0, bike_lane=False, verge_m=0.8, sidewalk_m=2.6, corner_m=5.5,
+    centre="solid",
     centre_yellow=False, edge_lines=True, dash_m=(4.0, 4.0), line_width_m=0.15, crosswalk="zebra",
     crosswalk_probability=0.9, arrow_probability=0.8, setback_m=(1.0, 6.0), frontage_m=(12.0, 32.0),
     depth_m=(11.0, 20.0), height_m=(6.0, 24.0), gap_m=(1.0, 8.0), pitched=0.35, lot_probability=0.25,
-    open_probability=0.12, tree_spacing_m=15.0, tree_density=1.0, walls=_BRICKS + _STUCCO, roofs=_FLAT + _SHINGLES,
+    open_probability=0.12, tree_spacing_m=15.0, tree_density=1.0, walls=_BRICKS + _STUCCO,
+    roofs=_FLAT + _SHINGLES,
     asphalt=(88, 142), sidewalk=(176, 170, 166),
 )  # fmt: skip
 

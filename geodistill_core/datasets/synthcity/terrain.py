@@ -49,9 +49,7 @@ def road_field(network: Network, style: Style, size_m: float) -> tuple[Array, Ar
     for road in network.roads:
         s0, s1 = road.trims_m[0] + 5.5, road.length_m - road.trims_m[1] - 5.5
         if road.median_m > 0 and s1 - s0 > 6.0:
-            outline = polyline.strip(
-                polyline.section(road.points, s0, s1), -road.median_m / 2, road.median_m / 2
-            )
+            outline = polyline.strip(polyline.section(road.points, s0, s1), -road.median_m / 2, road.median_m / 2)
             cv2.fillPoly(medians, [to_pixels(outline, size_m, FIELD_M)], 255, shift=6)
     closed[medians > 0] = 0
     field = cv2.GaussianBlur(_distance(closed), (0, 0), 1.0)
