@@ -23,6 +23,7 @@ class Health:
     state: str
     refusal: str = ""
     active_for_s: float = 0.0
+    image_publishers: int = 1
     image_age_s: float | None = None
     fix_age_s: float | None = None
     answer_age_s: float | None = None
@@ -43,6 +44,7 @@ def judge(health: Health) -> tuple[int, str]:
     image_silence_s = health.active_for_s if health.image_age_s is None else health.image_age_s
     fix_silence_s = health.active_for_s if health.fix_age_s is None else health.fix_age_s
     answer_silence_s = health.active_for_s if health.answer_age_s is None else health.answer_age_s
+    nobody = "nobody publishes it" if health.image_publishers == 0 else "images may be lost: see fastdds.xml"
     because = f"; last drop: {health.newest_drop}" if health.newest_drop else ""
     findings = (
         (
@@ -55,16 +57,8 @@ def judge(health: Health) -> tuple[int, str]:
             health.failures_in_a_row >= MANY_FAILURES,
             f"inference failed {health.failures_in_a_row} times in a row{because}",
         ),
-        (
-            ERROR,
-            image_silence_s > ERROR_SILENCE_S,
-            f"no image for {image_silence_s:.1f} s; check the image topic",
-        ),
-        (
-            WARN,
-            image_silence_s > WARN_SILENCE_S,
-            f"no image for {image_silence_s:.1f} s (sparse camera, or messages lost: see fastdds.xml)",
-        ),
+        (ERROR, image_silence_s > ERROR_SILENCE_S, f"no image for {image_silence_s:.1f} s: {nobody}"),
+        (WARN, image_silence_s > WARN_SILENCE_S, f"no image for {image_silence_s:.1f} s: {nobody}"),
         (WARN, fix_silence_s > 2.0, f"no GNSS fix for {fix_silence_s:.1f} s; check `fix` and gnss.rejected"),
         (
             WARN,

@@ -19,12 +19,19 @@ def pending(counts: Mapping[str, int]) -> int:
 
 
 def health_of(
-    state: str, refusal: str, session: Session | None, settings: NodeParameters, counters: Counters
+    session: Session | None,
+    settings: NodeParameters,
+    counters: Counters,
+    *,
+    state: str,
+    refusal: str,
+    publishers: Mapping[str, int],
 ) -> Health:
-    """The node's condition now, every counter among its values."""
+    """The node's condition now, every counter among its values; `publishers` counts them by input."""
     counts = counters.snapshot()
     values = {"state": state, "images.pending": str(pending(counts))}
     values |= {name: str(count) for name, count in counts.items()}
+    values |= {f"publishers.{name}": str(count) for name, count in publishers.items()}
     if session is None:
         return Health(state=state, refusal=refusal, values=values)
     now = time.monotonic()
@@ -46,6 +53,7 @@ def health_of(
         state=state,
         refusal=refusal,
         active_for_s=0.0 if session.active_since_s is None else now - session.active_since_s,
+        image_publishers=publishers.get("image", 0),
         image_age_s=ages.get("image"),
         fix_age_s=ages.get("fix"),
         answer_age_s=ages.get("answer"),

@@ -14,6 +14,7 @@ from rclpy.clock import Clock, JumpThreshold, TimeJump
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.exceptions import InvalidHandle
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, NavSatFix
@@ -22,7 +23,7 @@ from std_srvs.srv import Trigger
 from geodistill_core.errors import GeodistillError
 from geodistill_ros.counters import Counters
 from geodistill_ros.declare import DeclaredParameters
-from geodistill_ros.diagnostics import ERROR, diagnostic_array, judge
+from geodistill_ros.diagnostics import ERROR, Health, diagnostic_array, judge
 from geodistill_ros.engine import EngineFactory, load_engine
 from geodistill_ros.guards import ThrottledLog, guarded
 from geodistill_ros.health import health_of
@@ -48,7 +49,7 @@ class LocalizerNode(LifecycleNode):
         self._session: Session | None = None
         self._state = "unconfigured"
         self._refusal = ""
-        self._inputs: list[Any] = []
+        self._inputs: dict[str, Any] = {}
         self._declared = DeclaredParameters(self, lambda: self._session is None)
         self._image_group = MutuallyExclusiveCallbackGroup()
         self._sensor_group = MutuallyExclusiveCallbackGroup()
@@ -133,24 +134,23 @@ class LocalizerNode(LifecycleNode):
         lost = SubscriptionEventCallbacks(
             message_lost=lambda event: self.counters.add("images.lost", event.total_count_change)
         )
-        self._listen(kind, topic, session.on_image, 1, images, event_callbacks=lost)
         self._listen(NavSatFix, "fix", session.on_fix, 10, sensors)
         if settings.heading_source in ("imu", "course"):
             self._listen(Imu, "imu", session.sensors.on_imu, 50, sensors)
         self._listen(Odometry, "odometry", session.sensors.on_odometry, 50, sensors)
         if settings.camera_kind == "pinhole":
             self._listen(CameraInfo, "camera_info", session.camera.on_camera_info, 1, sensors)
+        # Last: an executor serves what is ready in this order, and sensors should be there before the image.
+        self._listen(kind, topic, session.on_image, 1, images, event_callbacks=lost)
 
     def _listen(self, kind: Any, topic: str, callback: Any, depth: int, group: Any, **more: Any) -> None:
-        name = topic.replace("/", "_")
-        self._inputs.append(
-            self.create_subscription(
-                kind, topic, self._guard(name, callback), sensor_qos(depth), callback_group=group, **more
-            )
+        name = topic.split("/", maxsplit=1)[0]
+        self._inputs[name] = self.create_subscription(
+            kind, topic, self._guard(name, callback), sensor_qos(depth), callback_group=group, **more
         )
 
     def _stop_inputs(self) -> None:
-        for subscription in self._inputs:
+        for subscription in self._inputs.values():
             self.destroy_subscription(subscription)
         self._inputs.clear()
         if self._session is not None:
@@ -165,7 +165,7 @@ class LocalizerNode(LifecycleNode):
 
     def report(self) -> None:
         """Publish `/diagnostics` now."""
-        health = health_of(self._state, self._refusal, self._session, self._declared.current(), self.counters)
+        health = self._health()
         stamp = self.get_clock().now().to_msg()
         model = self._declared.current().model
         self._diagnostics.publish(
@@ -174,12 +174,25 @@ class LocalizerNode(LifecycleNode):
 
     def _on_status(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """`~/status`: the diagnostics as JSON, at once."""
-        health = health_of(self._state, self._refusal, self._session, self._declared.current(), self.counters)
+        self._guard("status", self._fill_status)(response)
+        return response
+
+    def _fill_status(self, response: Trigger.Response) -> None:
+        health = self._health()
         level, sentence = judge(health)
         response.success = level < ERROR
         response.message = json.dumps({"level": level, "message": sentence, "values": health.values})
         self.report()
-        return response
+
+    def _health(self) -> Health:
+        return health_of(
+            self._session,
+            self._declared.current(),
+            self.counters,
+            state=self._state,
+            refusal=self._refusal,
+            publishers={name: _publisher_count(s) for name, s in list(self._inputs.items())},
+        )
 
     # Helpers
 
@@ -197,3 +210,10 @@ class LocalizerNode(LifecycleNode):
 
     def _guard(self, name: str, callback: Any) -> Any:
         return guarded(name, self.counters, self._log, callback)
+
+
+def _publisher_count(subscription: Any) -> int:
+    try:
+        return int(subscription.get_publisher_count())
+    except InvalidHandle:  # deactivated in the same moment
+        return 0

@@ -42,6 +42,20 @@ def rotation(roll_rad: float, pitch_rad: float, yaw_rad: float) -> Array:
     return np.asarray(Rz @ Ry @ Rx)
 
 
+def mount_parameters(T_base_camera: Array, camera_kind: str) -> dict[str, float]:
+    """The mount_* parameters that make `T_base_camera`: the inverse of `ParameterMount`."""
+    R = T_base_camera[:3, :3] @ R_BODY_OPTICAL.T if camera_kind == "pinhole" else T_base_camera[:3, :3]
+    x, y, z = (float(value) for value in T_base_camera[:3, 3])
+    return {
+        "mount_x_m": x,
+        "mount_y_m": y,
+        "mount_z_m": z,
+        "mount_roll_deg": math.degrees(math.atan2(R[2, 1], R[2, 2])),
+        "mount_pitch_deg": math.degrees(math.asin(max(-1.0, min(1.0, -R[2, 0])))),
+        "mount_yaw_deg": math.degrees(math.atan2(R[1, 0], R[0, 0])),
+    }
+
+
 class ParameterMount:
     """The mount of the parameters; a pinhole's optical rotation is added here."""
 

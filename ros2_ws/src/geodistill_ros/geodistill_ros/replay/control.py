@@ -45,9 +45,9 @@ class NodeControl:
 
     def __init__(self, node: Node, name: str = "geodistill", alive: Callable[[], bool] = lambda: True) -> None:
         self._alive = alive
-        self._change = node.create_client(ChangeState, f"{name}/change_state")
-        self._state = node.create_client(GetState, f"{name}/get_state")
-        self._status = node.create_client(Trigger, f"{name}/status")
+        self._change: Any = node.create_client(ChangeState, f"{name}/change_state")
+        self._state: Any = node.create_client(GetState, f"{name}/get_state")
+        self._status: Any = node.create_client(Trigger, f"{name}/status")
 
     def state(self, timeout_s: float) -> str:
         """The lifecycle state; raises NodeControlError after `timeout_s`."""

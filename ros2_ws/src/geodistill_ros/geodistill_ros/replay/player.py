@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded messages back onto DDS: the encoded bytes as they are, at the pace of the recording, with `/clock`."""
+
+from __future__ import annotations
+
+import heapq
+import importlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from statistics import median
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+
+from geodistill_core.bags.source import BagSource, RawMessage
+from geodistill_core.bags.topics import StreamKind
+from geodistill_ros.replay.cdr import header_stamp_ns
+
+CLOCK_PERIOD_S = 0.02
+# Recording and header clocks may differ by hours; below this the difference is the sensor's own delay.
+CLOCK_OFFSET_LIMIT_NS = 500_000_000
+_OFFSET_SAMPLE = 20
+
+
+class Player:
+    """Plays the streams of a bag that the node listens to.
+
+    `published` lists the stamp of each image and the monotonic time when it was sent. Nothing is re-stamped.
+    Instead `/clock` carries the time of recording, moved onto the clock of the headers where the two differ by
+    more than half a second, and the node runs with `use_sim_time`.
+    """
+
+    def __init__(self, node: Node, source: BagSource, topics: Mapping[StreamKind, str], rate: float) -> None:
+        self._source, self._topics, self._rate = source, dict(topics), rate
+        self._image_topic = self._topics[StreamKind.IMAGE]
+        self._clock = node.create_publisher(Clock, "/clock", QoSProfile(depth=1))
+        self._publishers: dict[str, Any] = {
+            topic: node.create_publisher(_message_class(source.topics[topic].msgtype), topic, 10)
+            for topic in self._topics.values()
+        }
+        self._stop = threading.Event()
+        self.clock_offset_ns = self._find_clock_offset()
+        self.published: list[tuple[int, float]] = []
+        self.lateness_ms: list[float] = []
+
+    def prime(self) -> None:
+        """Set the clock to the start; send the first CameraInfo, which drivers latch or repeat."""
+        self._tick(self._source.start_ns)
+        info = self._topics.get(StreamKind.CAMERA_INFO)
+        if info is not None:
+            for message in islice(self._source.messages([info]), 1):
+                self._publishers[info].publish(message.cdr)
+
+    def play(self, on_image: Callable[[], None]) -> None:
+        """Publish everything at recording pace times rate; returns at the end, or soon after `stop()`."""
+        began_s = time.monotonic()
+        for message in self._in_order():
+            due_s = began_s + (message.log_ns - self._source.start_ns) * 1e-9 / self._rate
+            if not self._tick_until(due_s, message.log_ns):
+                return
+            self._tick(message.log_ns)
+            if message.topic == self._image_topic:
+                now_s = time.monotonic()
+                self.published.append((header_stamp_ns(message.cdr), now_s))
+                self.lateness_ms.append((now_s - due_s) * 1e3)
+            self._publishers[message.topic].publish(message.cdr)
+            if message.topic == self._image_topic:
+                on_image()
+
+    def stop(self) -> None:
+        """End `play` early."""
+        self._stop.set()
+
+    def _in_order(self) -> Iterator[RawMessage]:
+        """Recording order; among messages of one instant the image comes last, as behind its sensors."""
+        group: list[tuple[bool, int, RawMessage]] = []
+        for number, message in enumerate(self._source.messages(list(self._publishers))):
+            if group and message.log_ns != group[0][2].log_ns:
+                yield from (heapq.heappop(group)[2] for _ in range(len(group)))
+            heapq.heappush(group, (message.topic == self._image_topic, number, message))
+        yield from (heapq.heappop(group)[2] for _ in range(len(group)))
+
+    def _find_clock_offset(self) -> int:
+        images = islice(self._source.messages([self._image_topic]), _OFFSET_SAMPLE)
+        offset = int(median(image.log_ns - header_stamp_ns(image.cdr) for image in images))
+        return offset if abs(offset) > CLOCK_OFFSET_LIMIT_NS else 0
+
+    def _tick_until(self, due_s: float, log_ns: int) -> bool:
+        """Keep the clock running until a message is due; False where playing was stopped."""
+        while (left_s := due_s - time.monotonic()) > 0:
+            if self._stop.wait(min(left_s, CLOCK_PERIOD_S)):
+                return False
+            self._tick(log_ns - int(max(due_s - time.monotonic(), 0.0) * self._rate * 1e9))
+        return not self._stop.is_set()
+
+    def _tick(self, log_ns: int) -> None:
+        now_ns = log_ns - self.clock_offset_ns
+        stamp = Time(sec=now_ns // 1_000_000_000, nanosec=now_ns % 1_000_000_000)
+        self._clock.publish(Clock(clock=stamp))
+
+
+def _message_class(msgtype: str) -> Any:
+    package, _, name = msgtype.split("/")
+    return getattr(importlib.import_module(f"{package}.msg"), name)
