@@ -18,13 +18,13 @@ from geodistill_core.datasets.synthcity.facades import box_colour
 from geodistill_core.datasets.synthcity.kernel import kernel
 from geodistill_core.types import Array
 
-# Box columns: east, north (from the camera), cos, sin, half length, half width, bottom, top (from the
-# ground), wall rgb, top rgb, kind (0 building, 1 car, 2 car cabin), pitched, tone, azimuth, half angle,
-# distance
+# Sector: unit direction (east, north) and cosine of the half angle under which the camera sees a thing.
+# Box columns: east, north (from the camera), cos, sin, half length, half width, bottom, top (from the ground),
+# wall rgb, top rgb, kind (0 building, 1 car, 2 car cabin), pitched, tone, sector
 BOX_COLUMNS = 20
-# Crown columns: east, north, middle height, radius, half height, rgb, tone, azimuth, half angle, distance
+# Crown columns: east, north, middle height, radius, half height, rgb, tone, sector
 CROWN_COLUMNS = 12
-# Post columns: east, north, radius, height, rgb, distance, azimuth, half angle
+# Post columns: east, north, radius, height, rgb, sector
 POST_COLUMNS = 10
 FAR_M = 400.0
 STRIDE = 4
@@ -190,30 +190,31 @@ def _cast_post(
 
 
 @kernel
-def _visible(azimuth: float, centre: float, half: float) -> bool:
-    return half >= math.pi or abs((azimuth - centre + math.pi) % (2 * math.pi) - math.pi) <= half
+def _visible(table: Array, i: int, first: int, dx: float, dy: float) -> bool:
+    """Whether a direction lies in a thing's sector (columns `first` to `first` + 2 of its table)."""
+    return bool(table[i, first] * dx + table[i, first + 1] * dy >= table[i, first + 2])
 
 
 @kernel
 def _cast_things(
-    camera: Array, azimuth: float, dx: float, dy: float, tans: Array, el_top: float, step: float,
+    camera: Array, dx: float, dy: float, tans: Array, el_top: float, step: float,
     az_step: float,
     boxes: Array, crowns: Array, posts: Array, noises: Array, light: Array, sky: Array, surface: Array,
     depth: Array,
     out: Array, column: int,
 ) -> None:  # fmt: skip
     for i in range(boxes.shape[0]):
-        if _visible(azimuth, boxes[i, 17], boxes[i, 18]):
+        if _visible(boxes, i, 17, dx, dy):
             _cast_box(
                 boxes, i, dx, dy, camera[2], tans, el_top, step, az_step, light, noises, depth, surface[0],
                 sky,
                 out, column,
             )  # fmt: skip
     for i in range(posts.shape[0]):
-        if _visible(azimuth, posts[i, 8], posts[i, 9]):
+        if _visible(posts, i, 7, dx, dy):
             _cast_post(posts, i, dx, dy, camera[2], el_top, step, az_step, light, depth, sky, out, column)
     for i in range(crowns.shape[0]):
-        if _visible(azimuth, crowns[i, 9], crowns[i, 10]):
+        if _visible(crowns, i, 9, dx, dy):
             _cast_crown(
                 crowns, i, dx, dy, camera[2], tans, el_top, step, surface[7], light, noises, depth,
                 surface[0], sky,
@@ -271,7 +272,7 @@ def cast(
         dx, dy = math.cos(azimuth), math.sin(azimuth)
         depth[:] = _NOTHING
         _cast_things(
-            camera, azimuth, dx, dy, tans, el_top, step, az_step, boxes, crowns, posts, noises, light, sky,
+            camera, dx, dy, tans, el_top, step, az_step, boxes, crowns, posts, noises, light, sky,
             surface,
             depth, out, column,
         )  # fmt: skip

@@ -53,12 +53,14 @@ class GroundPose:
         )
 
 
-def _polar(table: Array, radius: Array) -> tuple[Array, Array, Array]:
-    """Azimuth, half angle and distance of things of a given radius, seen from the origin."""
+def _sector(table: Array, radius: Array, margin_rad: float = 0.002) -> tuple[Array, Array]:
+    """Where things of a given radius lie, seen from the origin: [N, 3] unit direction (east, north) and cosine of the
+    half angle (-2 all round); and their distances."""
     distance = np.hypot(table[:, 0], table[:, 1])
-    inside = distance <= radius * 1.02
-    half = np.where(inside, 4.0, np.arcsin(np.clip(radius / np.maximum(distance, 1e-6), 0.0, 1.0)) + 0.002)
-    return np.arctan2(table[:, 1], table[:, 0]), half, distance
+    far = np.maximum(distance, 1e-6)
+    half = np.arcsin(np.clip(radius / far, 0.0, 1.0)) + margin_rad
+    cosine = np.where(distance <= radius * 1.02, -2.0, np.cos(half) - 1e-12)
+    return np.stack([table[:, 0] / far, table[:, 1] / far, cosine], axis=1), distance
 
 
 def _boxes(buildings: Array, cars: Array, camera: Array) -> Array:
@@ -72,24 +74,14 @@ def _boxes(buildings: Array, cars: Array, camera: Array) -> Array:
         part[:, 4:6] = rows[:, 3:5]
     out[:n, 7], out[:n, 8:14], out[:n, 15], out[:n, 16] = near[:, 5], near[:, 6:12], near[:, 12], near[:, 13]
     body, cabin = out[n : n + m], out[n + m :]
-    body[:, 7], body[:, 8:11], body[:, 11:14], body[:, 14] = (
-        0.56 * cars[:, 5],
-        cars[:, 6:9],
-        cars[:, 6:9],
-        1.0,
-    )
-    cabin[:, 6], cabin[:, 7], cabin[:, 8:11], cabin[:, 11:14] = (
-        0.56 * cars[:, 5],
-        cars[:, 5],
-        cars[:, 6:9],
-        cars[:, 6:9],
-    )
-    cabin[:, 14] = 2.0
+    body[:, 7], body[:, 8:11], body[:, 11:14], body[:, 14] = 0.56 * cars[:, 5], cars[:, 6:9], cars[:, 6:9], 1.0
+    cabin[:, 6], cabin[:, 7], cabin[:, 14] = 0.56 * cars[:, 5], cars[:, 5], 2.0
+    cabin[:, 8:11], cabin[:, 11:14] = cars[:, 6:9], cars[:, 6:9]
     cabin[:, :2] -= 0.1 * cabin[:, 4:5] * cabin[:, 2:4]
     cabin[:, 4] *= 0.6
     cabin[:, 5] *= 0.9
-    out[:, 17], out[:, 18], out[:, 19] = _polar(out, np.hypot(out[:, 4], out[:, 5]))
-    return out[np.argsort(out[:, 19])]
+    out[:, 17:20], distance = _sector(out, np.hypot(out[:, 4], out[:, 5]))
+    return np.asarray(out[np.argsort(distance)])
 
 
 def _crowns(trees: Array, camera: Array, foliage: tuple[float, float, float]) -> Array:
@@ -105,8 +97,8 @@ def _crowns(trees: Array, camera: Array, foliage: tuple[float, float, float]) ->
         part[:, 1] = near[:, 1] - camera[1] + reach * near[:, 2] * np.sin(angle)
         part[:, 2], part[:, 3], part[:, 4] = middle + lift * half, wide * near[:, 2], tall * half
         part[:, 5:8], part[:, 8] = base * shade, (tone + 0.37 * k) % 1.0
-    out[:, 9], out[:, 10], out[:, 11] = _polar(out, out[:, 3])
-    return out[np.argsort(out[:, 11])]
+    out[:, 9:12], distance = _sector(out, out[:, 3])
+    return np.asarray(out[np.argsort(distance)])
 
 
 def _posts(city: City, camera: Array) -> Array:
@@ -124,8 +116,7 @@ def _posts(city: City, camera: Array) -> Array:
     )
     trunks[:, 4:7] = (88.0, 74.0, 60.0)
     out[:, :2] -= camera[:2]
-    out[:, 8], out[:, 9], out[:, 7] = _polar(out, out[:, 2])
-    out[:, 9] += 0.004
+    out[:, 7:10], _ = _sector(out, out[:, 2], 0.006)
     return out
 
 

@@ -8,12 +8,13 @@ import math
 import cv2
 import numpy as np
 
-from geodistill_core.datasets.synthcity import noise, polyline
+from geodistill_core.datasets.synthcity import noise
 from geodistill_core.datasets.synthcity.bake import RESOLUTION_M
 from geodistill_core.datasets.synthcity.cars import place_cars
 from geodistill_core.datasets.synthcity.city import City
 from geodistill_core.datasets.synthcity.conditions import Conditions
 from geodistill_core.datasets.synthcity.photometry import develop
+from geodistill_core.datasets.synthcity.polyline import rectangles
 from geodistill_core.datasets.synthcity.shadows import SHADOW_M, cast_shadows
 from geodistill_core.errors import ConfigError
 from geodistill_core.types import Array
@@ -28,20 +29,25 @@ def _cut(image: Array, k: float, column: float, row: float, side: int, border: i
     )
 
 
+# Parts of a car from above: shift, length and width as fractions of the body's half length and width; colour and gain
+_PARTS = ((0.0, 1.0, 1.0, None, 1.0), (-0.08, 0.62, 0.9, (38.0, 44.0, 50.0), 1.0), (-0.12, 0.4, 0.84, None, 1.06))
+
+
 def _draw_cars(image: Array, cars: Array, west_m: float, north_m: float, step_m: float) -> None:
-    for row in cars:
-        centre, yaw, a, b, rgb = row[:2], row[2], row[3], row[4], row[6:9]
-        u = np.array([math.cos(yaw), math.sin(yaw)])
-        parts = [
-            (0.0, 1.0, 1.0, rgb),
-            (-0.08, 0.62, 0.9, np.array([38, 44, 50])),
-            (-0.12, 0.4, 0.84, rgb * 1.06),
-        ]
-        for along, length, width, colour in parts:
-            p = polyline.rectangle(centre + u * along * a, yaw, a * length, b * width)
-            pixels = np.stack([(p[:, 0] - west_m) / step_m - 0.5, (north_m - p[:, 1]) / step_m - 0.5], axis=1)
-            fill = (*(float(v) for v in np.clip(colour, 0, 250)), 110.0)
-            cv2.fillConvexPoly(image, np.round(pixels * 16).astype(np.int32), fill, cv2.LINE_AA, shift=4)
+    outlines, colours = [], []
+    heading = np.stack([np.cos(cars[:, 2]), np.sin(cars[:, 2])], axis=1)
+    for shift, length, width, colour, gain in _PARTS:
+        part = cars[:, :5] * np.array([1.0, 1.0, 1.0, length, width])
+        part[:, :2] += heading * shift * cars[:, 3:4]
+        outlines.append(rectangles(part))
+        rgb = cars[:, 6:9] * gain if colour is None else np.broadcast_to(colour, (len(cars), 3))
+        colours.append(np.clip(rgb, 0, 250))
+    points = np.stack(outlines, axis=1)
+    pixels = np.stack([(points[..., 0] - west_m) / step_m - 0.5, (north_m - points[..., 1]) / step_m - 0.5], axis=-1)
+    fixed = np.round(pixels * 16).astype(np.int32)
+    for polygons, fills in zip(fixed, np.stack(colours, axis=1).tolist(), strict=True):
+        for polygon, fill in zip(polygons, fills, strict=True):
+            cv2.fillConvexPoly(image, polygon, (*fill, 110.0), cv2.LINE_AA, shift=4)
 
 
 def season(image: Array, conditions: Conditions) -> Array:
@@ -107,8 +113,7 @@ def render_overhead(
     )
     shade = _cut(shade, step / SHADOW_M, 2.0 / SHADOW_M, 2.0 / SHADOW_M, side * factor)
     light = cv2.LUT(shade, np.round(255 * (1 - conditions.shadow * np.arange(256) / 255.0)).astype(np.uint8))
-    rgb = cv2.multiply(image[..., :3], cv2.merge([light] * 3), scale=1 / 255.0)
-    image = np.dstack([rgb, image[..., 3]])
+    image = cv2.multiply(image, cv2.merge([light, light, light, np.full_like(light, 255)]), scale=1 / 255.0)
     if factor > 1:
         image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     centres = (np.arange(side) + 0.5) * metres_per_pixel

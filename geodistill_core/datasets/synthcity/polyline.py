@@ -7,6 +7,8 @@ import numpy as np
 
 from geodistill_core.types import Array
 
+SQUARE = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+
 
 def arc_lengths(points: Array) -> Array:
     """Distance along the line at each vertex, [N] metres."""
@@ -56,3 +58,10 @@ def rectangle(centre: Array, yaw_rad: float, half_length_m: float, half_width_m:
     c, s = np.cos(yaw_rad), np.sin(yaw_rad)
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * [half_length_m, half_width_m]
     return np.asarray(corners @ np.array([[c, s], [-s, c]]) + centre)
+
+
+def rectangles(table: Array) -> Array:
+    """Corners [N, 4, 2] of oriented rectangles (east, north, yaw, half length, half width, ...)."""
+    c, s = np.cos(table[:, 2])[:, None], np.sin(table[:, 2])[:, None]
+    x, y = SQUARE[:, 0] * table[:, 3:4], SQUARE[:, 1] * table[:, 4:5]
+    return np.asarray(np.stack([x * c - y * s, x * s + y * c], axis=2) + table[:, None, :2])

@@ -9,19 +9,12 @@ import cv2
 import numpy as np
 
 from geodistill_core.datasets.synthcity.city import City
+from geodistill_core.datasets.synthcity.polyline import SQUARE, rectangles
 from geodistill_core.types import Array
 
 SHADOW_M = 0.25
 _ANGLES = np.linspace(0, 2 * np.pi, 14, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
-_SQUARE = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
-
-
-def _outlines(table: Array) -> Array:
-    """Corners [N, 4, 2] of oriented rectangles (east, north, yaw, half length, half width, ...)."""
-    c, s = np.cos(table[:, 2])[:, None], np.sin(table[:, 2])[:, None]
-    x, y = _SQUARE[:, 0] * table[:, 3:4], _SQUARE[:, 1] * table[:, 4:5]
-    return np.asarray(np.stack([x * c - y * s, x * s + y * c], axis=2) + table[:, None, :2])
 
 
 def _near(table: Array, centre: tuple[float, float], reach: float) -> Array:
@@ -64,16 +57,16 @@ def cast_shadows(
     canvas, reach = _Canvas(centre, side_m), side_m * 0.72
     away = -np.array([math.cos(azimuth_rad), math.sin(azimuth_rad)]) / math.tan(elevation_rad)
     buildings = _near(city.buildings, centre, reach + 60.0)
-    walls = _outlines(buildings)
+    walls = rectangles(buildings)
     canvas.sweep(walls, buildings[:, 5:6] * away, 255)
     trees = _near(city.trees, centre, reach + 10.0)
     crowns = trees[:, None, :2] + trees[:, 2, None, None] * _CIRCLE
     middle, tall = (trees[:, 3:4] + trees[:, 4:5]) / 2, trees[:, 4:5] - trees[:, 3:4]
     canvas.sweep(crowns + ((middle - 0.12 * tall) * away)[:, None], 0.25 * tall * away, 225)
     poles = _near(city.poles, centre, reach + 10.0)
-    canvas.sweep(poles[:, None, :2] + 0.1 * _SQUARE, poles[:, 3:4] * away, 170)
+    canvas.sweep(poles[:, None, :2] + 0.1 * SQUARE, poles[:, 3:4] * away, 170)
     near_cars = _near(cars, centre, reach + 5.0)
-    canvas.sweep(_outlines(near_cars), 0.8 * near_cars[:, 5:6] * away, 255)
+    canvas.sweep(rectangles(near_cars), 0.8 * near_cars[:, 5:6] * away, 255)
     if lean is not None:
         canvas.fill(walls + (buildings[:, 5:6] * lean)[:, None], 0)
         canvas.fill(
