@@ -15,7 +15,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rosgraph_msgs.msg import Clock
+from rosgraph_msgs.msg import Clock  # type: ignore[import-untyped, unused-ignore]
 
 from geodistill_core.bags.source import BagSource, RawMessage
 from geodistill_core.bags.topics import StreamKind

@@ -99,7 +99,7 @@ def _play(options: ReplayOptions, reader: DriveReader, stage: Stage, step: Step)
         control.configure()
         configured_s = time.monotonic() - began_s
         control.activate()
-        _wait_for_inputs(control, len(stage.topics))
+        wait_for_inputs(control, len(stage.topics))
         player.prime()
         player.play(lambda: _on_image(stage.process, step))
         status = _last_answer(control, len(player.published))
@@ -126,7 +126,7 @@ def _on_image(process: NodeProcess, step: Step) -> None:
     step(1)
 
 
-def _wait_for_inputs(control: NodeControl, count: int) -> None:
+def wait_for_inputs(control: NodeControl, count: int) -> None:
     """Until each of the node's subscriptions has found its publisher; before that messages are lost."""
     deadline_s = time.monotonic() + _MATCH_S
     while True:
