@@ -59,9 +59,7 @@ for name in {(*ROS, "geodistill_ros", "geodistill_training")!r}:
 for name in {[name.removesuffix(".__init__") for name in modules]!r}:
     importlib.import_module(name)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

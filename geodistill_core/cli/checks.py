@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from geodistill_core import __version__
 from geodistill_core.errors import GeodistillError
+from geodistill_core.evaluation.ros import MESSAGES_AND_CLIENT, NODE, missing_ros
 
 State = Literal["ok", "absent", "broken"]
 CORE_MODULES = {
@@ -28,15 +29,6 @@ CORE_MODULES = {
     "mcap": "mcap",
     "safetensors": "safetensors",
 }
-ROS_MODULES = (
-    "rclpy",
-    "sensor_msgs",
-    "geometry_msgs",
-    "nav_msgs",
-    "diagnostic_msgs",
-    "std_srvs",
-    "lifecycle_msgs",
-)
 PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 LOW_DISK_GB = 2.0
 INSTALL_ROS = 'pip install "geodistill[ros]", or source the setup file of an installed ROS 2'
@@ -139,7 +131,7 @@ def check_training() -> Check:
 
 def check_ros() -> Check:
     """ROS 2 for Python and the messages that the node uses."""
-    missing = [name for name in ROS_MODULES if find_spec(name) is None]
+    missing = missing_ros(MESSAGES_AND_CLIENT)
     if missing:
         return Check("ROS 2", "absent", f"missing {', '.join(missing)}", f"for demo and node: {INSTALL_ROS}")
     distribution = os.environ.get("ROS_DISTRO") or f"rclpy {_version('rclpy')} from wheels"
@@ -149,10 +141,10 @@ def check_ros() -> Check:
 
 def check_node() -> Check:
     """The node's package."""
-    if find_spec("geodistill_ros") is not None:
-        return Check("node", "ok", "geodistill_ros")
+    if not missing_ros((NODE,)):
+        return Check("node", "ok", NODE)
     remedy = "pip install ./ros2_ws/src/geodistill_ros, or build it with colcon"
-    return Check("node", "absent", "geodistill_ros is not installed", remedy)
+    return Check("node", "absent", f"{NODE} is not installed", remedy)
 
 
 def check_transforms() -> Check:
@@ -166,9 +158,7 @@ def check_profile() -> Check:
     """The Fast DDS profile without which large best-effort images are lost."""
     path = os.environ.get(PROFILE_VARIABLE)
     if path is None:
-        remedy = (
-            f"uncompressed images over DDS are lost without it: export {PROFILE_VARIABLE} (see the README)"
-        )
+        remedy = f"uncompressed images over DDS are lost without it: export {PROFILE_VARIABLE} (see the README)"
         return Check("Fast DDS profile", "absent", f"{PROFILE_VARIABLE} is not set", remedy)
     if not Path(path).is_file():
         return Check("Fast DDS profile", "broken", f"{path} does not exist", f"correct {PROFILE_VARIABLE}")

@@ -21,14 +21,10 @@ def main() -> None:
 @app.command()
 def synth(
     *,
-    split: Annotated[
-        str, typer.Option(help="Styles: unseen (never trained on), validation or seen.")
-    ] = "unseen",
+    split: Annotated[str, typer.Option(help="Styles: unseen (never trained on), validation or seen.")] = "unseen",
     level: Annotated[str, typer.Option(help="Difficulty: easy, standard or hard.")] = "standard",
     pairs: Annotated[int, typer.Option(help="How many; fewer are a beginning of more.")] = 400,
-    model: Annotated[
-        str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")
-    ] = "tiny",
+    model: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")] = "tiny",
     seed_base: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="Seed of the first city; by default the published test cities."),

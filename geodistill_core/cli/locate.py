@@ -22,9 +22,7 @@ def locate(
     lat: Annotated[float, typer.Option(help="Latitude of the GNSS position, degrees.")],
     lon: Annotated[float, typer.Option(help="Longitude of the GNSS position, degrees.")],
     map_path: Annotated[Path, typer.Option("--map", help="Imagery: MBTiles, GeoTIFF or a folder of tiles.")],
-    model: Annotated[
-        str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")
-    ] = "tiny",
+    model: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")] = "tiny",
     bearing_deg: Annotated[float, typer.Option(help="Compass heading: 0 north, clockwise.")] = 0.0,
     sigma_m: Annotated[float, typer.Option(help="Standard deviation of the position along an axis.")] = 8.0,
     sigma_yaw_deg: Annotated[float, typer.Option(help="Standard deviation of the heading.")] = 10.0,
@@ -36,9 +34,7 @@ def locate(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Calibration of a pinhole camera (YAML as camera_calibration writes it)."),
     ] = None,
-    overlay: Annotated[Path, typer.Option(help="Picture of the answer on its tile.")] = Path(
-        "locate-overlay.png"
-    ),
+    overlay: Annotated[Path, typer.Option(help="Picture of the answer on its tile.")] = Path("locate-overlay.png"),
     json_path: JsonOption = None,
 ) -> None:
     """Locate one image on a map, given roughly where and how the camera stood."""

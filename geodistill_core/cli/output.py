@@ -23,9 +23,7 @@ from rich.table import Table
 
 JsonOption = Annotated[
     Optional[str],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
-    typer.Option(
-        "--json", metavar="PATH", help="Write JSON to PATH; '-' prints it instead of the table."
-    ),
+    typer.Option("--json", metavar="PATH", help="Write JSON to PATH; '-' prints it instead of the table."),
 ]
 
 Step = Callable[..., None]
@@ -79,9 +77,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Step]:
 
 def table(title: str, *columns: str) -> Table:
     """The house's table: first column left, the others right aligned."""
-    made = Table(
-        title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
-    )
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for index, column in enumerate(columns):
         made.add_column(column, justify="left" if index == 0 else "right")
     return made

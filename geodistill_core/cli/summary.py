@@ -27,9 +27,7 @@ def print_summary(out: Console, summary: Mapping[str, Any]) -> None:
     for name, key, unit in rows:
         shown.add_row(name, *(number(summary[key][q], 2, unit) for q in QUANTILES))
     for name, scores in baselines.items():
-        shown.add_row(
-            f"baseline: {name}", *(number(scores["position_error_m"][q], 2, " m") for q in QUANTILES)
-        )
+        shown.add_row(f"baseline: {name}", *(number(scores["position_error_m"][q], 2, " m") for q in QUANTILES))
     out.print(shown)
     out.print()
     for line in remarks(summary):
@@ -41,9 +39,7 @@ def remarks(summary: Mapping[str, Any]) -> list[str]:
     recall, nees, latency = summary["recall"], summary["nees"], summary["latency_ms"]
     lines = [f"frames      {summary['frames_localized']} of {summary['frames']} localized{_dropped(summary)}"]
     if recall["1m"] is not None:
-        shares = (
-            f"{100 * recall[k]:.0f} % within {t}" for k, t in (("1m", "1 m"), ("3m", "3 m"), ("5deg", "5°"))
-        )
+        shares = (f"{100 * recall[k]:.0f} % within {t}" for k, t in (("1m", "1 m"), ("3m", "3 m"), ("5deg", "5°")))
         lines.append(f"recall      {', '.join(shares)}")
         lines.append(
             f"covariance  {100 * summary['coverage']['0.95']:.0f} % of truths inside the 95 % ellipse, "

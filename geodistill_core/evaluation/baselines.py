@@ -18,9 +18,7 @@ BASELINE_KEYS = ("position_error_m", "lateral_error_m", "longitudinal_error_m", 
 
 def center_answer(prior: Prior) -> PoseAnswer:
     """The prior as the answer, with its own covariance."""
-    return _answer(
-        prior.latitude, prior.longitude, prior.yaw_enu_rad, prior.sigma_m**2, prior.sigma_yaw_rad**2
-    )
+    return _answer(prior.latitude, prior.longitude, prior.yaw_enu_rad, prior.sigma_m**2, prior.sigma_yaw_rad**2)
 
 
 def random_answer(prior: Prior, half_window_m: float, rng: np.random.Generator) -> PoseAnswer:
@@ -39,8 +37,6 @@ def _answer(latitude: float, longitude: float, yaw_rad: float, var_m: float, var
 
 def score_baseline(frames: list[tuple[Truth, PoseAnswer]]) -> dict[str, Any]:
     """The error statistics of one baseline, named as in metrics.json."""
-    results = [
-        FrameResult(stamp_ns=i, truth=truth, answer=answer) for i, (truth, answer) in enumerate(frames)
-    ]
+    results = [FrameResult(stamp_ns=i, truth=truth, answer=answer) for i, (truth, answer) in enumerate(frames)]
     summary = summarize(results, model="", map_name="")
     return {key: summary[key] for key in BASELINE_KEYS}

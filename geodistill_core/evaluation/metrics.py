@@ -62,9 +62,7 @@ class FrameResult:
 
     def __post_init__(self) -> None:
         if (self.answer is None) == (self.dropped is None):
-            raise DatasetError(
-                f"frame {self.stamp_ns} must have either an answer or a reason why it was dropped"
-            )
+            raise DatasetError(f"frame {self.stamp_ns} must have either an answer or a reason why it was dropped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +130,7 @@ def scored(results: Iterable[FrameResult]) -> list[FrameErrors]:
 
 def gnss_errors_m(results: Iterable[FrameResult]) -> Array:
     """Horizontal GNSS error of every frame that has both a fix and truth, dropped frames included."""
-    return np.array(
-        [math.hypot(*offset_m(*r.gnss, r.truth)) for r in results if r.gnss and r.truth], dtype=np.float64
-    )
+    return np.array([math.hypot(*offset_m(*r.gnss, r.truth)) for r in results if r.gnss and r.truth], dtype=np.float64)
 
 
 def summarize(

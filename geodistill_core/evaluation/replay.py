@@ -75,7 +75,7 @@ def run_info(reader: DriveReader, localizer: Localizer, map_path: Path, mode: st
             "level": synth.level,
             "frame rate": f"{synth.frame_rate_hz:g} Hz",
         }
-    title = f"Drive {reader.path.stem}" + (f", {synth.style}" if synth else "")
+    title = f"Drive through {synth.style}, seed {synth.seed}" if synth else f"Drive {reader.path.stem}"
     seed = synth.seed if synth else None
     return RunInfo(title, localizer.manifest.name, map_path.name, seed, configuration)
 

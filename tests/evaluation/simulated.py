@@ -20,18 +20,14 @@ def truth_at(east_m: float = 0.0, north_m: float = 0.0, yaw_rad: float = 0.0) ->
     return Truth(point.latitude, point.longitude, yaw_rad)
 
 
-def answer_off(
-    truth: Truth, east_m: float, north_m: float, yaw_rad: float = 0.0, covariance=None
-) -> PoseAnswer:
+def answer_off(truth: Truth, east_m: float, north_m: float, yaw_rad: float = 0.0, covariance=None) -> PoseAnswer:
     """An answer displaced from the truth by metres in the truth's own tangent plane."""
     latitude, longitude = LocalFrame(truth.point).to_geodetic(east_m, north_m)
     matrix = np.diag([0.25, 0.25, 1e-4]) if covariance is None else np.asarray(covariance)
     return PoseAnswer(latitude, longitude, truth.yaw_enu_rad + yaw_rad, matrix)
 
 
-def result_off(
-    east_m: float, north_m: float, yaw_rad: float = 0.0, heading_rad: float = 0.0, **fields
-) -> FrameResult:
+def result_off(east_m: float, north_m: float, yaw_rad: float = 0.0, heading_rad: float = 0.0, **fields) -> FrameResult:
     truth = truth_at(yaw_rad=heading_rad)
     return FrameResult(0, truth=truth, answer=answer_off(truth, east_m, north_m, yaw_rad), **fields)
 

@@ -127,9 +127,7 @@ def test_fitted_temperature_undoes_a_known_sharpening():
         return float(np.mean([-tempered(logits, temperature)[drawn] for logits, drawn in frames]))
 
     fitted = fit_temperature(mean_nll)
-    oracle = optimize.minimize_scalar(
-        lambda log_t: mean_nll(math.exp(log_t)), bounds=(-2, 2), method="bounded"
-    )
+    oracle = optimize.minimize_scalar(lambda log_t: mean_nll(math.exp(log_t)), bounds=(-2, 2), method="bounded")
     assert fitted == pytest.approx(math.exp(oracle.x), rel=2e-3)
     assert fitted == pytest.approx(true_temperature, rel=0.1)
 

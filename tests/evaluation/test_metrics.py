@@ -68,9 +68,7 @@ def test_position_error_is_the_geodesic_distance():
         (45, 1.0, 1.0, math.sqrt(2), 0.0),
     ],
 )
-def test_longitudinal_runs_along_the_heading_and_lateral_to_the_left(
-    heading_deg, east, north, longitudinal, lateral
-):
+def test_longitudinal_runs_along_the_heading_and_lateral_to_the_left(heading_deg, east, north, longitudinal, lateral):
     result = result_off(east, north, heading_rad=math.radians(heading_deg))
     errors = frame_errors(result.answer, result.truth)
     assert errors.longitudinal_m == pytest.approx(longitudinal, abs=1e-6)
@@ -142,9 +140,7 @@ def test_calibrated_answers_score_chi_square_nees_and_nominal_coverage():
 def test_overconfident_answers_score_high_nees_and_low_coverage():
     honest = calibrated_drive(600)
     boastful = [
-        FrameResult(
-            r.stamp_ns, r.truth, type(r.answer)(*_pose(r.answer), np.asarray(r.answer.covariance) / 4), r.gnss
-        )
+        FrameResult(r.stamp_ns, r.truth, type(r.answer)(*_pose(r.answer), np.asarray(r.answer.covariance) / 4), r.gnss)
         for r in honest
     ]
     summary = summary_of(boastful)

@@ -82,9 +82,7 @@ def test_a_report_of_any_number_of_frames_is_well_formed(count):
 
 def test_nothing_in_the_report_points_outside_of_it():
     auditor = audit(page(calibrated_drive(30), source=StripedMap(), pictures=True))
-    assert auditor.addresses and all(
-        address.startswith("data:image/jpeg;base64,") for address in auditor.addresses
-    )
+    assert auditor.addresses and all(address.startswith("data:image/jpeg;base64,") for address in auditor.addresses)
     assert not auditor.tags & {"script", "link", "iframe", "object", "base", "form"}
     css = page([]).split("<style>")[1].split("</style>")[0]
     assert "url(" not in css and "@import" not in css
@@ -123,9 +121,7 @@ def test_a_map_without_imagery_leaves_the_trajectory_on_plain_ground():
 
 def test_the_same_run_gives_the_same_bytes():
     results = calibrated_drive(40, drop_every=6)
-    assert page(results, source=StripedMap(), pictures=True) == page(
-        results, source=StripedMap(), pictures=True
-    )
+    assert page(results, source=StripedMap(), pictures=True) == page(results, source=StripedMap(), pictures=True)
 
 
 def test_key_figures_are_those_of_the_summary():
@@ -171,9 +167,7 @@ def _dot():
 
 
 def test_elements_escape_children_and_attributes():
-    assert (
-        element("p", "<b>", css='x"y', data_tip="&") == '<p class="x&quot;y" data-tip="&amp;">&lt;b&gt;</p>'
-    )
+    assert element("p", "<b>", css='x"y', data_tip="&") == '<p class="x&quot;y" data-tip="&amp;">&lt;b&gt;</p>'
     assert element("div", element("i", "a")) == "<div><i>a</i></div>"
 
 

@@ -43,7 +43,7 @@ def _caption(frame: GalleryFrame) -> list[Markup]:
         parts.append(element("span", element("em", f"{errors.position_m:.2f} m"), yaw))
     if result.gnss and result.truth:
         parts.append(element("span", f"GNSS {math.hypot(*offset_m(*result.gnss, result.truth)):.1f} m"))
-    if result.answer and result.answer.status != "ok":
+    if result.answer and result.answer.status not in ("", "ok"):
         parts.append(element("span", result.answer.status))
     if result.dropped:
         parts.append(element("span", f"dropped: {result.dropped}"))

@@ -13,9 +13,7 @@ from geodistill_core.types import Array
 
 def encode_jpeg(rgb: Array, quality: int = 80) -> bytes:
     """JPEG bytes of an H x W x 3 uint8 RGB picture."""
-    done, buffer = cv2.imencode(
-        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
+    done, buffer = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise DatasetError(f"picture of shape {rgb.shape} cannot be encoded as JPEG")
     return bytes(buffer)

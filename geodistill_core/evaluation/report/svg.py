@@ -95,9 +95,7 @@ class Chart:
     def render(self) -> Markup:
         """The SVG element, scaling with its container."""
         box = f"0 0 {self.width} {self.height}"
-        return element(
-            "svg", *self._grid(), *self.marks, css="chart", viewBox=box, role="img", aria_label=self.title
-        )
+        return element("svg", *self._grid(), *self.marks, css="chart", viewBox=box, role="img", aria_label=self.title)
 
     def _grid(self) -> list[Markup]:
         right, bottom = self.width - RIGHT, self.height - BOTTOM

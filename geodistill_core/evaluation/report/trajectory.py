@@ -26,6 +26,7 @@ MARGIN_M = 25.0
 MIN_EXTENT_M = 60.0
 MIN_ASPECT = 0.45
 MAX_MARKS = 400
+MAX_ELLIPSES = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,8 @@ def trajectory_svg(results: Sequence[FrameResult], view: View, tile: MapTile | N
     return element(
         "svg",
         *_ground(tile, *view.size),
+        *(_ellipse(answer, view) for answer in answers[:: math.ceil(len(answers) / MAX_ELLIPSES) or 1]),
         *(element("circle", css="fix", cx=x, cy=y, r=4) for x, y in fixes),
-        *(_ellipse(answer, view) for answer in answers),
         *(element("polyline", css=name, points=truth) for name in ("halo", "truth") if truth),
         *(element("circle", css="pose", cx=x, cy=y, r=4.5) for x, y in poses),
         _scale_bar(view),

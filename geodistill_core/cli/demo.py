@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`geodistill demo`: a simulated drive through the real ROS 2 node, scored and explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from geodistill_core.cli.output import JsonOption, emit, notes, progress
+from geodistill_core.cli.summary import print_summary
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def demo(
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for everything the demo makes.")] = Path(
+        "demo-output"
+    ),
+    model: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")] = "tiny",
+    rate: Annotated[float, typer.Option(min=0.05, max=20.0, help="Speed of the replay.")] = 1.0,
+    json_path: JsonOption = None,
+) -> None:
+    """See it work: drive through a simulated city that the network has never seen.
+
+    Renders the drive (once), plays it over DDS to the ROS 2 node in a process of its own, and scores what the node
+    publishes. Leaves report.html, metrics.json and drive.mcap, the drive with the answers in it, for Foxglove.
+    """
+    from geodistill_core.bags.reader import read_drive
+    from geodistill_core.evaluation.answers import merge_bags
+    from geodistill_core.evaluation.demo import DemoDrive
+    from geodistill_core.evaluation.live import LiveOptions, live_outcome, play_live
+    from geodistill_core.evaluation.replay import run_info
+    from geodistill_core.evaluation.ros import require_ros
+    from geodistill_core.localization import Localizer
+
+    drive, bag, results = DemoDrive(), output / "source" / "drive.mcap", output / "results.mcap"
+    require_ros(f"{drive.synth_command(bag.parent)} && geodistill replay {bag} -o {output}")
+    if drive.ready(bag):
+        notes().print(f"[dim]using the drive in {bag.parent}[/dim]")
+    else:
+        with progress(f"rendering a drive through {drive.style}", total=drive.steps) as step:
+            drive.make(bag, step)
+    reader = read_drive(bag)
+    localizer = Localizer.load(model, bag.with_suffix(".mbtiles"))
+    notes().print("The drive now runs through the ROS 2 node, in real time.")
+    account = play_live(LiveOptions(bag, bag.with_suffix(".mbtiles"), results, model, rate))
+    info = run_info(reader, localizer, bag.with_suffix(".mbtiles"), f"live, at {rate:g} times its speed")
+    outcome = live_outcome(reader, info, results, account)
+    summary = outcome.save(output, localizer.source)
+    merge_bags(bag, results, output / "drive.mcap")
+    emit(summary, json_path, lambda out: _render(out, summary, output))
+    if not summary["frames_localized"]:
+        raise typer.Exit(3)
+
+
+def _render(out: Console, summary: dict[str, object], output: Path) -> None:
+    print_summary(out, summary)
+    out.print()
+    out.print(f"report   {output / 'report.html'}  (open it in a browser)")
+    out.print(f"drive    {output / 'drive.mcap'}  (open it in Foxglove)")
+    out.print(f"metrics  {output / 'metrics.json'}")

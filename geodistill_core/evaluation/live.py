@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Live replay: the drive through the real ROS 2 node in processes of their own, scored as the offline one is."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geodistill_core.bags.reader import DriveFrame, DriveReader
+from geodistill_core.errors import GeodistillError
+from geodistill_core.evaluation.answers import read_answers
+from geodistill_core.evaluation.outcome import Outcome, RunInfo
+
+MODULE = "geodistill_ros.live_replay"
+UNACCOUNTED = "unaccounted"
+_STOP_S = 20.0
+
+
+class LiveReplayError(GeodistillError):
+    """The live replay failed; it has said why on standard error, and its exit code is handed on."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"the live replay ended with exit code {exit_code}, for the reason above")
+        self.exit_code = exit_code if 0 < exit_code < 128 else 4
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """What to play against what, and at which speed; `prior` is the node's parameter."""
+
+    drive: Path
+    map: Path
+    results: Path
+    model: str = "tiny"
+    rate: float = 1.0
+    prior: str = "gaussian"
+    camera_height_m: float | None = None
+
+
+def play_live(options: LiveOptions) -> dict[str, Any]:
+    """Run the live replay, its progress on our standard error; returns its summary.
+
+    Raises:
+        LiveReplayError: it could not be carried through. Dropped images are no failure.
+    """
+    summary = options.results.with_suffix(".json")
+    summary.unlink(missing_ok=True)
+    command = [sys.executable, "-m", MODULE, str(options.drive), "--map", str(options.map)]
+    command += ["--model", options.model, "-o", str(options.results), "--json", str(summary)]
+    command += ["--rate", str(options.rate), "-p", f"prior:={options.prior}", "-p", "publish_overlay:=true"]
+    if options.camera_height_m is not None:
+        command += ["--camera-height-m", str(options.camera_height_m)]
+    code = _run(command)
+    if code not in (0, 3) or not summary.exists():
+        raise LiveReplayError(code)
+    return dict(json.loads(summary.read_text(encoding="utf-8")))
+
+
+def _run(command: list[str]) -> int:
+    """Run to the end; an interrupt is handed on once, so that the replay stops its node in order."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+
+
+def live_outcome(reader: DriveReader, info: RunInfo, results: Path, summary: Mapping[str, Any]) -> Outcome:
+    """Score the node's answers against the drive's truth, image by image.
+
+    The node counts drops by reason and not by image: an image without answer gets the reason that reading the
+    drive gives for it where the node counted that one, else any reason still left in the node's account.
+    """
+    outcome, answers = Outcome(info), read_answers(results)
+    latency_ms = {entry["stamp_ns"]: entry["latency_ms"] for entry in summary["frames"]}
+    left = Counter({str(reason): int(count) for reason, count in summary["dropped"].items()})
+    for frame in reader.frames():
+        answer = answers.poses.get(frame.stamp_ns)
+        if answer is None:
+            outcome.add(frame, _reason(frame, left))
+        else:
+            latency = latency_ms.get(frame.stamp_ns)
+            outcome.add(frame, answer, latency_ms=latency, overlay=answers.overlay_at(frame.stamp_ns))
+    if outcome.results:
+        first, last = outcome.results[0].stamp_ns, outcome.results[-1].stamp_ns
+        outcome.elapsed_s = (last - first) / 1e9 / float(summary["rate"]) or None
+    return outcome
+
+
+def _reason(frame: DriveFrame, left: Counter[str]) -> str:
+    likely = frame.dropped if frame.dropped and left[frame.dropped] > 0 else None
+    reason = likely or next((name for name in sorted(left) if left[name] > 0), UNACCOUNTED)
+    left[reason] -= 1
+    return reason
