@@ -29,7 +29,8 @@ CORE_MODULES = {
     "mcap": "mcap",
     "safetensors": "safetensors",
 }
-PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+# Fast DDS 3 (Kilted and later) reads the first, Fast DDS 2 (Jazzy) the second.
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 LOW_DISK_GB = 2.0
 INSTALL_ROS = 'pip install "geodistill[ros]", or source the setup file of an installed ROS 2'
 
@@ -156,13 +157,18 @@ def check_transforms() -> Check:
 
 def check_profile() -> Check:
     """The Fast DDS profile without which large best-effort images are lost."""
-    path = os.environ.get(PROFILE_VARIABLE)
-    if path is None:
-        remedy = f"uncompressed images over DDS are lost without it: export {PROFILE_VARIABLE} (see the README)"
-        return Check("Fast DDS profile", "absent", f"{PROFILE_VARIABLE} is not set", remedy)
+    name = "Fast DDS profile"
+    variable = next((v for v in PROFILE_VARIABLES if os.environ.get(v)), None)
+    if variable is None:
+        remedy = (
+            "raw images are lost over DDS without one; the launch files and live replay set it. For other "
+            f"processes export {PROFILE_VARIABLES[0]} (see the README)"
+        )
+        return Check(name, "absent", "not set in this shell", remedy)
+    path = os.environ[variable]
     if not Path(path).is_file():
-        return Check("Fast DDS profile", "broken", f"{path} does not exist", f"correct {PROFILE_VARIABLE}")
-    return Check("Fast DDS profile", "ok", path)
+        return Check(name, "broken", f"{path} does not exist", f"correct {variable}")
+    return Check(name, "ok", path)
 
 
 def _version(package: str) -> str:

@@ -52,12 +52,13 @@ def test_a_damaged_checkpoint_breaks_the_core(geodistill, monkeypatch):
     assert ran.code == 3 and by_name(json.loads(ran.out))["checkpoints"]["state"] == "broken"
 
 
+@pytest.mark.parametrize("variable", checks.PROFILE_VARIABLES)
 @pytest.mark.parametrize(("value", "state"), [(None, "absent"), ("/nowhere.xml", "broken"), (__file__, "ok")])
-def test_the_transport_profile_is_looked_for(monkeypatch, value, state):
-    if value is None:
-        monkeypatch.delenv(checks.PROFILE_VARIABLE, raising=False)
-    else:
-        monkeypatch.setenv(checks.PROFILE_VARIABLE, value)
+def test_the_transport_profile_is_looked_for(monkeypatch, variable, value, state):
+    for name in checks.PROFILE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    if value is not None:
+        monkeypatch.setenv(variable, value)
     assert checks.check_profile().state == state
 
 
