@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from geodistill_ros.counters import Counters
 from geodistill_ros.engine import Engine
 from geodistill_ros.lifecycle_node import LocalizerNode
 from geodistill_ros.messages import header_of
+from geodistill_ros.spin import spin
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition, TransitionEvent
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -30,7 +32,7 @@ from std_srvs.srv import Trigger
 from geodistill_core.types import Estimate, GeoPoint, HeatMap, MapTile, Mode, Status
 
 LATITUDE, LONGITUDE = 48.137, 11.575
-LIMIT_S = 15.0
+LIMIT_S = 60.0
 YAW_DEG = 30.0
 # The heading is a parameter here, so that no image waits for an IMU message on another topic.
 FAST_PARAMETERS = {
@@ -83,7 +85,7 @@ class Tester:
         self._publishers, self._clients = {}, {}
 
     def __enter__(self):
-        self.tester = self.spin(lambda **where: rclpy.create_node("tester", **where), SingleThreadedExecutor)
+        self.tester = self.run(lambda **where: rclpy.create_node("tester", **where), SingleThreadedExecutor)
         self.collect(PoseWithCovarianceStamped, "geodistill/pose", self.poses, 10)
         self.collect(DiagnosticArray, "/diagnostics", self.diagnostics, 10)
         self.collect(TransitionEvent, "geodistill/transition_event", self.transitions, 10)
@@ -93,14 +95,15 @@ class Tester:
         for close in reversed(self._closers):
             close()
 
-    def spin(self, make, executor_class, **arguments):
+    def run(self, make, executor_class, **arguments):
         """A node, spun by its own executor in its own thread until the end."""
         context = Context()
         rclpy.init(context=context)
         node = make(context=context, namespace=self.namespace, enable_rosout=False)
         executor = executor_class(context=context, **arguments)
         executor.add_node(node)
-        thread = threading.Thread(target=executor.spin, daemon=True)
+        counters = getattr(node, "counters", Counters())
+        thread = threading.Thread(target=spin, args=(executor, node, counters), daemon=True)
         thread.start()
 
         def close():
@@ -162,11 +165,11 @@ class Tester:
         answer = self.call(ChangeState, "geodistill/change_state", request)
         return answer.success or self.state() == GOALS[transition]
 
-    def ask_to_configure(self):
+    def ask_for(self, transition):
         """Send the request and do not wait for the answer."""
         client = self.tester.create_client(ChangeState, "geodistill/change_state")
         assert client.wait_for_service(LIMIT_S)
-        client.call_async(ChangeState.Request(transition=Transition(id=CONFIGURE)))
+        client.call_async(ChangeState.Request(transition=Transition(id=transition)))
 
     def state(self):
         return self.call(GetState, "geodistill/get_state", GetState.Request()).current_state.label
@@ -282,7 +285,7 @@ class World(Tester):
         self.overrides = [Parameter(name, value=value) for name, value in values.items()]
 
     def __enter__(self):
-        self.node = self.spin(
+        self.node = self.run(
             lambda **where: LocalizerNode(self._open, parameter_overrides=self.overrides, **where),
             MultiThreadedExecutor,
             num_threads=3,

@@ -17,6 +17,7 @@ from ros_world import (
     CLEANUP,
     CONFIGURE,
     DEACTIVATE,
+    GOALS,
     LATCHED,
     LATITUDE,
     LONGITUDE,
@@ -138,17 +139,26 @@ def test_autostarting_node_becomes_active_by_itself(worlds):
     world.good_frame_gets_a_pose()
 
 
+def test_transition_that_the_state_does_not_allow_leaves_the_node_alive(world):
+    world.state()  # the service is matched
+    world.ask_for(ACTIVATE)
+    world.ask_for(DEACTIVATE)
+    assert world.state() == "unconfigured"
+    world.start()
+    world.good_frame_gets_a_pose()
+
+
 def test_lifecycle_storm_leaks_nothing(world):
     world.start()
     world.good_frame_gets_a_pose()
     threads, publishers = threading.active_count(), len(list(world.node.publishers))
     draw = random.Random(4)
-    for _ in range(150):
-        world.change(draw.choice([CONFIGURE, ACTIVATE, DEACTIVATE, CLEANUP]))
-    if world.state() == "active":
-        world.change(DEACTIVATE)
-    if world.state() == "inactive":
-        world.change(CLEANUP)
+    legal = {"unconfigured": [CONFIGURE], "inactive": [ACTIVATE, CLEANUP], "active": [DEACTIVATE]}
+    state, steps = "active", 0
+    while steps < 100 or state != "unconfigured":
+        transition = draw.choice(legal[state])
+        assert world.change(transition)
+        state, steps = GOALS[transition], steps + 1
     assert world.engines_opened == world.engines_closed > 5
     world.forget_publishers()
     world.start()

@@ -12,10 +12,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
-from ros_world import FAST_PARAMETERS, Tester, compressed_image
+from ros_world import CONFIGURE, FAST_PARAMETERS, Tester, compressed_image
 
 HERE = Path(__file__).parent
 EXIT_LIMIT_S = 3.0
+SLOW_MACHINE = 20  # a busy machine gets this many times what an empty Python takes on top
 
 
 class Process:
@@ -35,7 +36,7 @@ class Process:
         """Send the signal; returns exit code, seconds until exit and stderr."""
         started = time.monotonic()
         self.process.send_signal(number)
-        _, stderr = self.process.communicate(timeout=20)
+        _, stderr = self.process.communicate(timeout=120)
         return self.process.returncode, time.monotonic() - started, stderr
 
     def kill(self):
@@ -67,7 +68,9 @@ def tester():
 def assert_clean(result):
     code, seconds, stderr = result
     assert code == 0, stderr
-    assert seconds < EXIT_LIMIT_S
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    assert seconds < EXIT_LIMIT_S + SLOW_MACHINE * (time.monotonic() - started)
     assert "Traceback" not in stderr, stderr
 
 
@@ -89,7 +92,7 @@ def test_active_node_that_works_exits_with_zero(start, tester, number):
 def test_node_exits_while_a_model_loads(start, tester):
     node = start(FAKE_LOAD="hang")
     assert tester.state() == "unconfigured"
-    tester.ask_to_configure()
+    tester.ask_for(CONFIGURE)
     tester.wait(
         lambda: tester.transitions and tester.transitions[-1].goal_state.label == "configuring",
         "the start of configure",

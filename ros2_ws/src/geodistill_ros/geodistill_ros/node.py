@@ -43,18 +43,14 @@ def main(arguments: list[str] | None = None, engine_factory: EngineFactory | Non
 
     from geodistill_ros.engine import load_engine
     from geodistill_ros.lifecycle_node import LocalizerNode
+    from geodistill_ros.spin import spin
 
     rclpy.init(args=arguments)
     executor = MultiThreadedExecutor(EXECUTOR_THREADS)
     node = LocalizerNode(engine_factory or load_engine)
     executor.add_node(node)
     signals.spinning = True
-    try:
-        executor.spin()
-    except Exception:
-        # The signal may fall between two steps of rclpy's loop, which then fails on its closed context.
-        if rclpy.ok():
-            raise
+    spin(executor, node, node.counters)
     # A model that loads or an inference that hangs must not hold the exit up.
     limit = threading.Timer(EXIT_LIMIT_S, os._exit, (0,))
     limit.daemon = True
