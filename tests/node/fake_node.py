@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's executable with the fake engine; FAKE_LOAD=hang and FAKE_INFERENCE=hang never come back."""
+"""The node's executable with the fake engine; FAKE_LOAD and FAKE_INFERENCE may be `hang`, the latter also `slow`."""
 
 import os
 import sys
@@ -15,8 +15,9 @@ def open_engine(settings):
     if os.environ.get("FAKE_LOAD") == "hang":
         threading.Event().wait()
     localizer = FakeLocalizer()
-    if os.environ.get("FAKE_INFERENCE") == "hang":
-        localizer.before = lambda *_: threading.Event().wait()
+    if os.environ.get("FAKE_INFERENCE"):
+        seconds = {"hang": None, "slow": 0.1}[os.environ["FAKE_INFERENCE"]]
+        localizer.before = lambda *_: threading.Event().wait(seconds)
     return Engine(localizer, lambda: None, True, {"model": settings.model})
 
 

@@ -81,6 +81,7 @@ class Tester:
         self.arrived = threading.Condition()
         self.poses, self.diagnostics, self.transitions = [], [], []
         self.clock_ns = None
+        self.place = LATITUDE, LONGITUDE
         self._closers = []
         self._publishers, self._clients = {}, {}
 
@@ -218,7 +219,7 @@ class Tester:
 
     def send_fix(self, stamp_ns=None, **fields):
         message = NavSatFix(header=header_of(stamp_ns or self.now_ns(), "gnss"))
-        message.latitude, message.longitude = LATITUDE, LONGITUDE
+        message.latitude, message.longitude = self.place
         message.status.status = NavSatStatus.STATUS_FIX
         message.position_covariance = [4.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 9.0]
         message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_KNOWN
@@ -272,12 +273,13 @@ class Tester:
 
 
 class World(Tester):
-    """The node under test, with a fake engine, in this process beside its tester."""
+    """The node under test in this process beside its tester; `open_engine` replaces the fake engine."""
 
     _numbers = itertools.count()
 
-    def __init__(self, **parameters):
+    def __init__(self, open_engine=None, **parameters):
         super().__init__(f"/world{next(self._numbers)}")
+        self.open_engine = open_engine or self._open
         self.localizer = FakeLocalizer()
         self.engine_error = None
         self.engines_opened = self.engines_closed = 0
@@ -286,7 +288,7 @@ class World(Tester):
 
     def __enter__(self):
         self.node = self.run(
-            lambda **where: LocalizerNode(self._open, parameter_overrides=self.overrides, **where),
+            lambda **where: LocalizerNode(self.open_engine, parameter_overrides=self.overrides, **where),
             MultiThreadedExecutor,
             num_threads=3,
         )

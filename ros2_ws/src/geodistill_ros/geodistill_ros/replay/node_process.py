@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 NODE_COMMAND = (sys.executable, "-m", "geodistill_ros.node")
-_STOP_S = 5.0
+_STOP_S = 20.0  # it takes a tenth of a second; a starved machine may take long
 _LOG_LINES = 8
 
 

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node with the shipped network on real imagery, and with checkpoints and maps that cannot be used."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
+
+from geodistill_ros.engine import load_engine
+from ros_world import CONFIGURE, compressed_image
+
+from geodistill_core.models.checkpoint import SHIPPED
+
+SAMPLE = Path(__file__).parents[2] / "../shared/data/vigor_sample"
+TINY = SHIPPED / "tiny"
+NORTH_DEG = 90.0
+
+needs_model = pytest.mark.skipif(not (TINY / "manifest.json").is_file(), reason="no shipped checkpoint 'tiny'")
+needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason="no real sample at ../shared/data/vigor_sample")
+
+
+@pytest.fixture
+def real_world(worlds):
+    """A node on the real tile; the fixes lie where the panorama was taken."""
+
+    def make(**parameters):
+        meta = json.loads((SAMPLE / "meta.json").read_text())
+        known = {"model": "tiny", "map": str(SAMPLE / "satellite"), "heading_yaw_deg": NORTH_DEG, "threads": 1}
+        world = worlds(open_engine=load_engine, **(known | {"max_image_age_s": 60.0} | parameters))
+        world.place = meta["panorama_latitude"], meta["panorama_longitude"]
+        return world
+
+    return make
+
+
+@needs_model
+@needs_sample
+def test_real_panorama_on_real_imagery_gets_a_finite_pose(real_world):
+    world = real_world()
+    world.start()
+    panorama = cv2.imread(str(SAMPLE / "pano.png"))
+    jpeg = cv2.imencode(".jpg", cv2.resize(panorama, (1024, 512), interpolation=cv2.INTER_AREA))[1].tobytes()
+    world.prepare()
+    world.insist(
+        lambda: (world.send_fix(), world.send(compressed_image(world.now_ns(), data=jpeg))),
+        lambda: world.poses,
+        "pose for the real panorama",
+    )
+    pose = world.poses[0].pose
+    at = pose.pose.position
+    assert math.hypot(at.x, at.y) < 60.0  # within the search window round the fix, which is the datum
+    P = np.array(pose.covariance).reshape(6, 6)
+    assert np.isfinite(P).all() and np.linalg.eigvalsh(P).min() > 0
+
+
+@needs_model
+@needs_sample
+def test_prior_off_the_map_is_dropped_as_no_map(real_world):
+    world = real_world()
+    world.place = 0.5, 0.5
+    world.start()
+    world.prepare()
+    world.send(compressed_image(world.now_ns()))
+    world.wait_count("dropped.no_map")
+    assert world.poses == []
+
+
+@needs_model
+@needs_sample
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "gone"])
+def test_damaged_checkpoint_is_refused_and_a_good_one_loads_afterwards(real_world, tmp_path, damage):
+    folder = tmp_path / "damaged"
+    shutil.copytree(TINY, folder)
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    if damage == "flipped":
+        data[len(data) // 2] ^= 1
+    weights.write_bytes(data if damage == "flipped" else data[:-100])
+    if damage == "gone":
+        weights.unlink()
+    world = real_world(model=str(folder))
+    assert not world.change(CONFIGURE)
+    sentence = world.status()[1]["message"]
+    assert "model.safetensors" in sentence and "again" in sentence  # names the file and the remedy
+    assert world.set_parameter("model", "tiny").successful
+    assert world.change(CONFIGURE)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"map": ""}, "parameter 'map' is empty"),
+        ({"map": "/nowhere/tiles.mbtiles"}, "/nowhere/tiles.mbtiles"),
+    ],
+)
+def test_map_that_cannot_be_opened_is_refused(worlds, parameters, words):
+    world = worlds(open_engine=load_engine, **parameters)
+    assert not world.change(CONFIGURE)
+    assert words in world.status()[1]["message"]
+    assert world.state() == "unconfigured"
+
+
+@needs_sample
+def test_unknown_checkpoint_is_refused_with_the_known_ones(real_world):
+    world = real_world(model="enormous")
+    assert not world.change(CONFIGURE)
+    assert "enormous" in world.status()[1]["message"]
