@@ -5,7 +5,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 RUN := $(VENV)/bin/python
-PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+PIP := $(RUN) -m pip install -qq --disable-pip-version-check
 STAMP := $(VENV)/.installed
 CHECKED := geodistill_core training/geodistill_training ros2_ws/src/geodistill_ros/geodistill_ros
 

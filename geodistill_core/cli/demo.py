@@ -53,6 +53,7 @@ def demo(
     outcome = live_outcome(reader, info, results, account)
     summary = outcome.save(output, localizer.source)
     merge_bags(bag, results, output / "drive.mcap")
+    results.unlink()
     emit(summary, json_path, lambda out: _render(out, summary, output))
     if not summary["frames_localized"]:
         raise typer.Exit(3)
@@ -61,6 +62,9 @@ def demo(
 def _render(out: Console, summary: dict[str, object], output: Path) -> None:
     print_summary(out, summary)
     out.print()
-    out.print(f"report   {output / 'report.html'}  (open it in a browser)")
-    out.print(f"drive    {output / 'drive.mcap'}  (open it in Foxglove)")
-    out.print(f"metrics  {output / 'metrics.json'}")
+    for name, file, use in (
+        ("report", "report.html", "open it in a browser"),
+        ("drive", "drive.mcap", "with the answers in it; open it in Foxglove"),
+        ("metrics", "metrics.json", "the numbers above and more"),
+    ):
+        out.print(f"{name:8} {output / file}  [dim]{use}[/dim]", soft_wrap=True)

@@ -31,7 +31,7 @@ def print_summary(out: Console, summary: Mapping[str, Any]) -> None:
     out.print(shown)
     out.print()
     for line in remarks(summary):
-        out.print(line)
+        out.print(line, soft_wrap=True)
 
 
 def remarks(summary: Mapping[str, Any]) -> list[str]:

@@ -156,8 +156,8 @@ def test_the_gallery_keeps_an_even_sample_and_the_worst_frames():
         gallery.add(FrameResult(i, result.truth, result.answer), None, lambda i=i: drawn.append(i) or _dot())
     stamps = [frame.result.stamp_ns for frame in gallery.sample()]
     gaps = np.diff(stamps)
-    assert 4 <= len(stamps) <= 6 and stamps[0] == 0
-    assert gaps.min() == gaps.max() and stamps[-1] + gaps[0] >= 1000 - gaps[0]
+    assert len(stamps) == 6 and stamps[0] == 0
+    assert gaps.max() <= 2 * gaps.min() and stamps[-1] + gaps.max() >= 1000
     assert [frame.result.stamp_ns for frame in gallery.worst()] == [789, 456, 123]
     assert len(drawn) < 80  # pictures are drawn for kept frames only
 

@@ -72,9 +72,10 @@ class FrameGallery:
             self._even = [item for item in self._even if item[0] % self._stride == 0]
 
     def sample(self) -> list[GalleryFrame]:
-        """At most `sample` frames, evenly spaced, in order."""
-        every = max(1, math.ceil(len(self._even) / self._limit))
-        return [frame for _, frame in self._even[::every]]
+        """At most `sample` frames, spread evenly over the drive, in order."""
+        kept = [frame for _, frame in self._even]
+        count = min(self._limit, len(kept))
+        return [kept[round(i * (len(kept) - 1) / max(count - 1, 1))] for i in range(count)]
 
     def worst(self) -> Sequence[GalleryFrame]:
         """The largest position errors, worst first."""

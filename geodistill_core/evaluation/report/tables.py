@@ -26,9 +26,9 @@ def key_figures(summary: Mapping[str, Any]) -> Markup:
         ("90 % of frames within", number(position["p90"], " m"), f"worst {number(position['max'], ' m')}"),
         ("Median yaw error", number(yaw["median"], "°"), f"90 % within {number(yaw['p90'], '°')}"),
         (
-            "Truth inside the 95 % ellipse",
+            "Truth in the 95 % ellipse",
             percent(summary["coverage"]["0.95"]),
-            f"mean NEES {number(nees['mean'])}, ideal {nees['dof']}",
+            f"NEES {number(nees['mean'])}, ideal {nees['dof']}",
         ),
     ]
     latency = summary["latency_ms"]
@@ -45,7 +45,7 @@ def _against_gnss(summary: Mapping[str, Any]) -> str:
     ours, gnss = summary["position_error_m"]["median"], summary["gnss_error_m"]["median"]
     if gnss is None:
         return "no GNSS to compare"
-    return f"GNSS alone {gnss:.2f} m" + (f" (× {gnss / ours:.1f})" if ours else "")
+    return f"GNSS {gnss:.2f} m" + (f" (× {gnss / ours:.1f})" if ours else "")
 
 
 def error_table(summary: Mapping[str, Any]) -> Markup:
