@@ -26,7 +26,7 @@ def key_figures(summary: Mapping[str, Any]) -> Markup:
         ("90 % of frames within", number(position["p90"], " m"), f"worst {number(position['max'], ' m')}"),
         ("Median yaw error", number(yaw["median"], "°"), f"90 % within {number(yaw['p90'], '°')}"),
         (
-            "Truth in the 95 % ellipse",
+            "Inside the 95 % ellipse",
             percent(summary["coverage"]["0.95"]),
             f"NEES {number(nees['mean'])}, ideal {nees['dof']}",
         ),
