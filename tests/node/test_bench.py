@@ -39,5 +39,6 @@ def test_flood_keeps_the_newest_image_and_memory_flat(tmp_path, monkeypatch):
     assert counts["images.pending"] == 0
     # An image waits for one inference (0.1 s) and is worked on for another; the rest is the machine's slowness.
     assert flood["age_ms"]["p50"] < 1000.0
-    assert flood["rss_mb"]["last"] - flood["rss_mb"]["first"] < 40.0
+    # The two shared-memory segments of 32 MB fill once; 180 decoded images that stayed would be 270 MB.
+    assert flood["rss_mb"]["last"] - flood["rss_mb"]["first"] < 130.0
     json.dumps(result, allow_nan=False)

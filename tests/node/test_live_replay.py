@@ -49,7 +49,7 @@ def test_every_image_is_answered_or_counted(tmp_path):
     drive = write_small_drive(tmp_path, images=6, broken={2, 4})
     summary = play(tmp_path, drive)
     assert summary["published"] == 6
-    assert summary["answered"] == 4
+    assert summary["answered"] == 4, summary
     assert summary["dropped"] == {"truncated": 2}
     assert summary["unaccounted"] == 0
     assert summary["exit_code"] == 0

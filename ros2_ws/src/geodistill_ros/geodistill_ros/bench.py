@@ -63,6 +63,10 @@ class Load:
         self.latency_ms: dict[int, float] = {}
         node.create_subscription(PoseWithCovarianceStamped, "geodistill/pose", self._on_pose, 100)
 
+    def matched(self) -> bool:
+        """Whether the node listens."""
+        return bool(self._images.get_subscription_count() and self._fixes.get_subscription_count())
+
     def fix(self) -> None:
         """Publish a fix of 5 m sigma at the place."""
         message = NavSatFix(header=header_of(time.time_ns(), "gnss"))
@@ -112,7 +116,7 @@ def bench(options: BenchOptions) -> dict[str, Any]:
             load = Load(node, place)
             control.configure()
             control.activate()
-            wait_for_inputs(control, 2)
+            wait_for_inputs(control, load.matched, 2)
             one_by_one = _one_by_one(load, options.frames, control)
             flood = _flood(load, options.flood_s, lambda: _rss_mb(process.process.pid))
             status = control.status()

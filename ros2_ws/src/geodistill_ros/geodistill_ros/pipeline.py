@@ -77,6 +77,7 @@ class Pipeline:
         camera: CameraState,
         mount: Mount,
         publish: Callable[[Answer], bool],
+        illustrate: Callable[[Answer], None],
         counters: Counters,
         log: ThrottledLog,
     ) -> None:
@@ -85,6 +86,7 @@ class Pipeline:
         self._camera = camera
         self._mount = mount
         self._publish = publish
+        self._illustrate = illustrate
         self._counters = counters
         self._log = log
         self.progress = Progress()
@@ -93,7 +95,9 @@ class Pipeline:
         """Answer one image or count why not; never raises."""
         self.progress.start()
         try:
-            self._answer(job)
+            answer = self._answer(job)
+            if answer is not None:
+                self._illustrate(answer)
         except Exception as error:
             reason = drop_reason(error)
             if reason in ("inference", "nonfinite"):
@@ -104,17 +108,19 @@ class Pipeline:
         finally:
             self.progress.stop()
 
-    def _answer(self, job: Job) -> None:
+    def _answer(self, job: Job) -> Answer | None:
+        """Answer an image; None where the node was deactivated meanwhile."""
         prior = self._sensors.prior_at(job.stamp_ns)
         image = self._ground_image(job, prior)
-        estimate = self._localizer.locate(image, prior.prior)
-        if not self._publish(Answer(estimate, prior.prior)):
+        answer = Answer(self._localizer.locate(image, prior.prior), prior.prior)
+        if not self._publish(answer):
             self._counters.add("dropped.deactivated")
-            return
+            return None
         self.progress.failures_in_a_row = 0
         self.progress.latency_ms.add((time.monotonic() - job.arrived_s) * 1e3)
         self._counters.add("images.answered")
-        self._counters.add(f"status.{estimate.status.value}")
+        self._counters.add(f"status.{answer.estimate.status.value}")
+        return answer
 
     def _ground_image(self, job: Job, prior: FramePrior) -> GroundImage:
         camera = self._camera.model()

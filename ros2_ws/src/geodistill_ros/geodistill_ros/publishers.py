@@ -31,12 +31,15 @@ class Outputs:
         self._heatmap = node.create_lifecycle_publisher(OccupancyGrid, "~/heatmap", LATCHED)
         self._datum = node.create_lifecycle_publisher(NavSatFix, "~/datum", LATCHED)
 
-    def answer(self, estimate: Estimate, datum: LocalFrame, prior: Prior, settings: NodeParameters) -> None:
-        """Publish one estimate; raises CovarianceError before anything is published."""
+    def answer(self, estimate: Estimate, datum: LocalFrame, settings: NodeParameters) -> None:
+        """Publish pose and fix; raises CovarianceError before anything is published."""
         pose = pose_message(estimate, datum, settings)
         fix = fix_message(estimate, settings)
         self._pose.publish(pose)
         self._fix.publish(fix)
+
+    def illustrate(self, estimate: Estimate, datum: LocalFrame, prior: Prior, settings: NodeParameters) -> None:
+        """Publish the pictures that parameters ask for and somebody listens to."""
         if settings.publish_overlay and _wanted(self._overlay):
             picture = render_overlay(estimate, prior=prior.point)
             self._overlay.publish(image_message(picture, estimate.stamp_ns, settings.map_frame))

@@ -16,7 +16,7 @@ from geodistill_core.types import GeoPoint
 from geodistill_ros.camera import CameraState
 from geodistill_ros.counters import Counters
 from geodistill_ros.engine import EngineFactory
-from geodistill_ros.guards import ThrottledLog
+from geodistill_ros.guards import ThrottledLog, guarded
 from geodistill_ros.mount import open_mount
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.pipeline import Answer, Job, Pipeline
@@ -62,6 +62,7 @@ class Session:
             camera=self.camera,
             mount=self.mount,
             publish=self._publish,
+            illustrate=guarded("pictures", counters, log, self._illustrate),
             counters=counters,
             log=log,
         )
@@ -122,9 +123,14 @@ class Session:
         """Publish from the worker thread; False where the node is not active any more."""
         if self.active_since_s is None or self.datum is None:
             return False
-        self._outputs.answer(answer.estimate, self.datum, answer.prior, self._settings())
+        self._outputs.answer(answer.estimate, self.datum, self._settings())
         self.arrivals_s["answer"] = time.monotonic()
         return True
+
+    def _illustrate(self, answer: Answer) -> None:
+        """Publish the pictures, after the pose."""
+        if self.datum is not None:
+            self._outputs.illustrate(answer.estimate, self.datum, answer.prior, self._settings())
 
 
 def _configured_datum(settings: NodeParameters) -> LocalFrame | None:

@@ -48,6 +48,10 @@ class Player:
         self.published: list[tuple[int, float]] = []
         self.lateness_ms: list[float] = []
 
+    def matched(self) -> bool:
+        """Whether somebody listens to every topic."""
+        return all(p.get_subscription_count() for p in (self._clock, *self._publishers.values()))
+
     def prime(self) -> None:
         """Set the clock to the start; send the first CameraInfo, which drivers latch or repeat."""
         self._tick(self._source.start_ns)

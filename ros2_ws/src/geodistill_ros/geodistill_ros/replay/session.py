@@ -99,7 +99,7 @@ def _play(options: ReplayOptions, reader: DriveReader, stage: Stage, step: Step)
         control.configure()
         configured_s = time.monotonic() - began_s
         control.activate()
-        wait_for_inputs(control, len(stage.topics))
+        wait_for_inputs(control, player.matched, len(stage.topics))
         player.prime()
         player.play(lambda: _on_image(stage.process, step))
         status = _last_answer(control, len(player.published))
@@ -126,15 +126,15 @@ def _on_image(process: NodeProcess, step: Step) -> None:
     step(1)
 
 
-def wait_for_inputs(control: NodeControl, count: int) -> None:
-    """Until each of the node's subscriptions has found its publisher; before that messages are lost."""
+def wait_for_inputs(control: NodeControl, sender_matched: Callable[[], bool], count: int) -> None:
+    """Until `count` inputs of the node and their publishers have found each other; before, messages are lost."""
     deadline_s = time.monotonic() + _MATCH_S
     while True:
         matched = [
             name for name, value in control.status().values.items()
             if name.startswith("publishers.") and int(value) > 0
         ]  # fmt: skip
-        if len(matched) >= count:
+        if len(matched) >= count and sender_matched():
             return
         if time.monotonic() > deadline_s:
             raise NodeControlError(f"only {matched} of {count} inputs of the node were matched")
