@@ -31,7 +31,7 @@ class LocalizerConfig:
     """How far and how finely to search; `prior="flat"` leaves the GNSS out of the posterior (likelihood only)."""
 
     prior: Literal["gaussian", "flat"] = "gaussian"
-    tile_extent_m: float = 80.0
+    tile_extent_m: float = 96.0
     tile_grid_m: float = 8.0
     cached_tiles: int = 16
     yaw_step_deg: float = 3.0

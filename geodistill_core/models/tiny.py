@@ -23,27 +23,31 @@ _MIN_VISIBLE_SHARE = 0.35
 
 
 class Tiny(CrossViewNetwork):
-    """See the module; `widths` are the U-nets' channels, `channels` the matched feature's."""
+    """See the module; `widths` are the U-nets' channels, `channels` the matched feature's, `cells` the template's width."""
 
     metres_per_pixel = 0.25
     metres_per_cell = 0.5
-    cells = 65
     east_m: Tensor
     north_m: Tensor
     row_code: Tensor
 
-    def __init__(self, channels: int = 8, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
+    def __init__(self, channels: int = 8, widths: tuple[int, ...] = (24, 48, 96, 128), cells: int = 97) -> None:
         super().__init__()
-        self.template_extent_m = self.cells * self.metres_per_cell
         self.strip = StripGeometry()
         self.map_encoder = UNet(3, widths, channels)
         self.ground_encoder = UNet(5, widths, channels + 1)
         self.log_scale = nn.Parameter(torch.tensor(3.0))
-        axis = (torch.arange(self.cells) - self.cells // 2) * self.metres_per_cell
-        self.register_buffer("east_m", axis.view(1, -1).expand(self.cells, -1).clone(), persistent=False)
-        self.register_buffer("north_m", -axis.view(-1, 1).expand(-1, self.cells).clone(), persistent=False)
+        self.set_template(cells)
         rows = (torch.arange(self.strip.height) + 0.5) / self.strip.height * 2 - 1
         self.register_buffer("row_code", rows.view(1, 1, -1, 1), persistent=False)
+
+    def set_template(self, cells: int) -> None:
+        """Match a disc of ground `cells` (odd) wide; no weight depends on it."""
+        self.cells = cells
+        self.template_extent_m = cells * self.metres_per_cell
+        axis = (torch.arange(cells) - cells // 2) * self.metres_per_cell
+        self.register_buffer("east_m", axis.view(1, -1).expand(cells, -1).clone(), persistent=False)
+        self.register_buffer("north_m", -axis.view(-1, 1).expand(-1, cells).clone(), persistent=False)
 
     def prepare_map(self, tile: MapTile) -> tuple[Tensor, Tensor]:
         """See the contract."""

@@ -98,8 +98,8 @@ def test_logits_cover_the_window_and_are_minus_infinity_where_the_map_ends():
     with torch.inference_mode():
         ground = network.encode_ground(network.prepare_ground(GroundImage.panorama(spot_panorama(0.3, 0.3))))
         logits = network.match(ground, network.encode_map(*network.prepare_map(tile)), torch.tensor([[0.0, 0.3]]))
-    assert logits.shape == (1, 2, 96, 96)
-    assert torch.isfinite(logits[..., :30]).all()
+    assert logits.shape == (1, 2, 64, 64)
+    assert torch.isfinite(logits[..., :20]).all()
     assert torch.isneginf(logits[..., -10:]).all()
 
 

@@ -37,6 +37,7 @@ class StageRecipe(_Strict):
     pretext: float = Field(0.0, ge=0)
     contrastive: float = Field(0.0, ge=0)
     distill: float = Field(0.0, ge=0)
+    template_cells: int = Field(65, ge=33, le=129)
 
 
 class Recipe(_Strict):

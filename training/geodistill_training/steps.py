@@ -7,6 +7,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from geodistill_core.models.base import GroundInput, MapFeatures
 from geodistill_core.models.tiny import Tiny
@@ -18,6 +19,7 @@ from geodistill_training.objectives import (
     soft_position_target,
 )
 
+_SEARCHED_CELLS = 64
 _DISTILL_YAWS_DEG = (-6.0, -3.0, 0.0, 3.0, 6.0)
 
 
@@ -37,11 +39,13 @@ def encode_map_gauged(network: Tiny, tile: Tensor, gauge: int) -> MapFeatures:
     """Map features through a turned input, turned back.
 
     The weak objective cannot see a constant offset between the two feature maps; such an offset would turn with the
-    input, so it cannot survive.
+    input, so it cannot survive. The map is padded with what is not valid where the template would leave it.
     """
     valid = torch.ones(tile.shape[0], *tile.shape[-2:])
     encoded = network.encode_map(turn(tile, gauge).contiguous(), valid)
-    return MapFeatures(turn_back(encoded.features, gauge), encoded.valid)
+    missing = max(0, network.cells + _SEARCHED_CELLS - 1 - encoded.valid.shape[-1])
+    margin = [(missing + 1) // 2, missing // 2] * 2
+    return MapFeatures(F.pad(turn_back(encoded.features, gauge), margin), F.pad(encoded.valid, margin))
 
 
 def pretext_loss(network: Tiny, batch: Batch) -> Tensor:

@@ -110,6 +110,8 @@ def train_step(state: TrainingState, recipe: Recipe, batch: Batch) -> float:
         CheckpointError: the loss stayed non-finite.
     """
     stage, within = recipe.stage_at(state.step)
+    state.network.set_template(stage.template_cells)
+    state.teacher.set_template(stage.template_cells)
     if within == 0:
         state.teacher.load_state_dict(state.network.state_dict())
     for group in state.optimizer.param_groups:

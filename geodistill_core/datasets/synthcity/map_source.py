@@ -7,8 +7,8 @@ from geodistill_core.datasets.synthcity.pairs import Pair, sample_pair
 from geodistill_core.maps.raster import RasterSource
 from geodistill_core.maps.source import MapInfo
 
-# The localizer's default tile of 80 m, moved by up to half of its 8 m grid, and some room.
-REACH_M = 96.0
+# The localizer's default tile of 96 m, moved by up to half of its 8 m grid, and some room.
+REACH_M = 112.0
 
 
 class SynthCityMap(RasterSource):
