@@ -100,6 +100,16 @@ def covariance_about(heatmap: HeatMap, mode: Mode) -> Array:
     return P
 
 
+def published_covariance(heatmap: HeatMap, mode: Mode, config: EstimateConfig) -> Array:
+    """`covariance_about` with the map's bias added and each variance at least its floor [3, 3]."""
+    P = covariance_about(heatmap, mode)
+    P[0, 0] += config.map_sigma_m**2
+    P[1, 1] += config.map_sigma_m**2
+    floor = np.array([config.floor_sigma_m, config.floor_sigma_m, config.floor_sigma_yaw_rad]) ** 2
+    P[np.diag_indices(3)] = np.maximum(P.diagonal(), floor)
+    return P
+
+
 def _status(heatmap: HeatMap, modes: tuple[Mode, ...], config: EstimateConfig) -> Status:
     best = modes[0]
     if best.mass < config.uninformative_mass:
@@ -126,11 +136,7 @@ def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateCon
         raise RuntimeBackendError(f"heat map sums to {total}, expected 1; the network's output is not finite")
     modes = find_modes(heatmap, config)
     best = modes[0]
-    P = covariance_about(heatmap, best)
-    P[0, 0] += config.map_sigma_m**2
-    P[1, 1] += config.map_sigma_m**2
-    floor = np.array([config.floor_sigma_m, config.floor_sigma_m, config.floor_sigma_yaw_rad]) ** 2
-    P[np.diag_indices(3)] = np.maximum(P.diagonal(), floor)
+    P = published_covariance(heatmap, best, config)
     latitude, longitude = LocalFrame(heatmap.center).to_geodetic(best.east_m, best.north_m)
     return Estimate(
         stamp_ns,
