@@ -45,6 +45,12 @@ def remarks(summary: Mapping[str, Any]) -> list[str]:
             f"covariance  {100 * summary['coverage']['0.95']:.0f} % of truths inside the 95 % ellipse, "
             f"mean NEES {nees['mean']:.2f} (ideal {nees['dof']})"
         )
+    heatmap = summary.get("heatmap", {})
+    if heatmap.get("nll_mean") is not None:
+        lines.append(
+            f"heat map    {heatmap['nll_mean']:.2f} nats at the truth (uniform: {heatmap['nll_uniform']:.2f}), "
+            f"HPD levels off by {heatmap['hpd_max_deviation']:.2f}, {heatmap['truth_outside']} truths outside"
+        )
     if latency["p50"] is not None:
         lines.append(f"latency     median {latency['p50']:.0f} ms, 99 % within {latency['p99']:.0f} ms")
     return lines

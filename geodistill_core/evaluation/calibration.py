@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.types import Array, HeatMap
 
+# the smallest float32: a cell that underflowed is not impossible
+SMALLEST = 1.4e-45
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
@@ -92,6 +94,42 @@ def _neighbours(position: float, count: int, *, periodic: bool = False) -> list[
     share = position - low
     pair = ((low, 1.0 - share), (low + 1, share))
     return [(i % count if periodic else min(max(i, 0), count - 1), weight) for i, weight in pair]
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMapScore:
+    """A heat map against the truth inside it: nats per cell, the same for a uniform map, and the HPD level."""
+
+    nll: float
+    nll_uniform: float
+    hpd_level: float
+
+
+def score_heatmap(heatmap: HeatMap, truth: Truth) -> HeatMapScore | None:
+    """Likelihood and HPD level of the truth, None where it lies outside of the heat map."""
+    at = cell_of(heatmap, truth)
+    if at is None:
+        return None
+    probability = heatmap.probability
+    turn = abs(len(heatmap.yaw_enu_rad) * heatmap.yaw_step_rad - 2 * math.pi) < 1e-6
+    log_probability = np.log(np.maximum(probability.astype(np.float64), SMALLEST))
+    pairs = zip((at.yaw, at.row, at.column), probability.shape, strict=True)
+    nearest = tuple(min(max(round(index), 0), count - 1) for index, count in pairs)
+    return HeatMapScore(
+        nll_at(log_probability, at, yaw_periodic=turn), math.log(probability.size), hpd_level(probability, nearest)
+    )
+
+
+def summarize_heatmaps(scores: Sequence[HeatMapScore | None]) -> dict[str, float | int | None]:
+    """Mean likelihoods, the largest deviation of the HPD levels from uniform, and how many truths lay outside."""
+    inside = [score for score in scores if score is not None]
+    curve = reliability_curve(score.hpd_level for score in inside)
+    return {
+        "nll_mean": float(np.mean([s.nll for s in inside])) if inside else None,
+        "nll_uniform": float(np.mean([s.nll_uniform for s in inside])) if inside else None,
+        "hpd_max_deviation": curve.max_deviation if inside else None,
+        "truth_outside": len(scores) - len(inside),
+    }
 
 
 def tempered(logits: Array, temperature: float) -> Array:

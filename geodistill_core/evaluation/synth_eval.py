@@ -21,6 +21,7 @@ from geodistill_core.datasets.synthcity.map_source import REACH_M, SynthCityMap
 from geodistill_core.errors import ConfigError
 from geodistill_core.evaluation.attempt import attempt
 from geodistill_core.evaluation.baselines import center_answer, random_answer, score_baseline
+from geodistill_core.evaluation.calibration import HeatMapScore, score_heatmap, summarize_heatmaps
 from geodistill_core.evaluation.files import versions
 from geodistill_core.evaluation.metrics import FrameResult, PoseAnswer, summarize
 from geodistill_core.localization import Localizer, LocalizerConfig
@@ -76,11 +77,13 @@ def evaluate_synth(
 ) -> dict[str, Any]:
     """The metrics.json dictionary with `baselines`: `center` (the prior), `random` (uniform in the window).
 
-    `gnss_error_m` is the prior's error. `step` is called after every pair.
+    `heatmap` says how well the posterior itself is calibrated. `gnss_error_m` is the prior's error. `step` is called
+    after every pair.
     """
     config = config or LocalizerConfig()
     half_window_m = (config.tile_extent_m - network.template_extent_m) / 2.0
     results, center, random = [], [], []
+    scores: list[HeatMapScore | None] = []
     for number, (style, seed, index) in enumerate(wanted.cases()):
         pair = sample_pair(
             style,
@@ -94,6 +97,8 @@ def evaluate_synth(
         found = attempt(localizer, pair.ground, pair.prior)
         dropped = found if isinstance(found, str) else None
         answer = None if isinstance(found, str) else PoseAnswer.of(found)
+        if not isinstance(found, str):
+            scores.append(score_heatmap(found.heatmap, pair.truth))
         gnss = (pair.prior.latitude, pair.prior.longitude)
         results.append(FrameResult(number, pair.truth, answer, gnss, None, dropped))
         center.append((pair.truth, center_answer(pair.prior)))
@@ -107,4 +112,7 @@ def evaluate_synth(
         seed=wanted.first_seed,
         versions=versions(),
     )
-    return summary | {"baselines": {"center": score_baseline(center), "random": score_baseline(random)}}
+    return summary | {
+        "baselines": {"center": score_baseline(center), "random": score_baseline(random)},
+        "heatmap": summarize_heatmaps(scores),
+    }

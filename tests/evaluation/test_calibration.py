@@ -14,6 +14,7 @@ from simulated import ORIGIN, truth_at
 from geodistill_core.errors import ConfigError
 from geodistill_core.evaluation.calibration import (
     CellCoordinate,
+    HeatMapScore,
     binomial_bounds,
     cell_of,
     ellipse_level,
@@ -21,6 +22,8 @@ from geodistill_core.evaluation.calibration import (
     hpd_level,
     nll_at,
     reliability_curve,
+    score_heatmap,
+    summarize_heatmaps,
     tempered,
     yaw_coordinate,
 )
@@ -159,3 +162,27 @@ def test_reliability_curve_of_boastful_levels_runs_below_the_diagonal():
 def test_reliability_curve_without_frames_is_empty():
     curve = reliability_curve([])
     assert curve.nominal == () and math.isnan(curve.max_deviation)
+
+
+def test_a_heat_map_is_scored_where_the_truth_lies():
+    grid = heat_map()
+    east, north = grid.axes_m()
+    truth = truth_at(float(east[7]), float(north[3]), float(grid.yaw_enu_rad[1]))
+    uniform = score_heatmap(grid, truth)
+    assert uniform.nll == pytest.approx(uniform.nll_uniform, abs=1e-6) == math.log(5 * 20 * 30)
+    assert uniform.hpd_level == pytest.approx(0.5)
+    sure = np.zeros_like(grid.probability)
+    sure[1, 3, 7] = 1.0
+    score = score_heatmap(HeatMap(sure, ORIGIN, 0.5, grid.yaw_enu_rad), truth)
+    assert score.nll == pytest.approx(0.0, abs=1e-3) and score.hpd_level == pytest.approx(0.5)
+    wrong = np.roll(sure, 5, axis=1)
+    score = score_heatmap(HeatMap(wrong, ORIGIN, 0.5, grid.yaw_enu_rad), truth)
+    assert 80 < score.nll < 110 and score.hpd_level == pytest.approx(1.0)
+    assert score_heatmap(grid, truth_at(50.0)) is None
+
+
+def test_scores_of_heat_maps_are_summed_up_with_the_truths_that_lay_outside():
+    scores = [HeatMapScore(1.0, 4.0, 0.2), None, HeatMapScore(3.0, 4.0, 0.7)]
+    summary = summarize_heatmaps(scores)
+    assert (summary["nll_mean"], summary["nll_uniform"], summary["truth_outside"]) == (2.0, 4.0, 1)
+    assert summarize_heatmaps([None])["nll_mean"] is None

@@ -130,4 +130,5 @@ def test_an_evaluation_is_complete_and_repeats_itself():
     assert first["baselines"]["center"]["position_error_m"] == first["gnss_error_m"]
     assert set(first["baselines"]) == {"center", "random"}
     assert first["latency_ms"]["p50"] is None
+    assert 0 < first["heatmap"]["nll_mean"] < 2 * first["heatmap"]["nll_uniform"]
     assert first == evaluate_synth(network, MANIFEST, wanted)
