@@ -146,25 +146,34 @@ class Tester:
 
     # Services
 
-    def call(self, kind, name, request):
-        """Ask until an answer comes: one is lost where the server has not found the client's reader yet."""
+    def ask(self, kind, name, request, seconds):
+        """One question; None where no answer came: it is lost while the two sides match."""
         if name not in self._clients:
             self._clients[name] = self.tester.create_client(kind, name)
         client = self._clients[name]
         assert client.wait_for_service(LIMIT_S), name
-        for _ in range(int(LIMIT_S)):
-            done = threading.Event()
-            future = client.call_async(request)
-            future.add_done_callback(lambda _, done=done: done.set())
-            if done.wait(1.0):
-                return future.result()
+        done = threading.Event()
+        future = client.call_async(request)
+        future.add_done_callback(lambda _: done.set())
+        return future.result() if done.wait(seconds) else None
+
+    def call(self, kind, name, request):
+        """Ask until an answer comes."""
+        for _ in range(int(LIMIT_S / 2)):
+            answer = self.ask(kind, name, request, 2.0)
+            if answer is not None:
+                return answer
         raise AssertionError(f"{name} did not answer")
 
     def change(self, transition):
-        """Whether the transition leads to its goal."""
+        """Whether the transition leads to its goal; not asked again while one is under way."""
         request = ChangeState.Request(transition=Transition(id=transition))
-        answer = self.call(ChangeState, "geodistill/change_state", request)
-        return answer.success or self.state() == GOALS[transition]
+        for _ in range(5):
+            answer = self.ask(ChangeState, "geodistill/change_state", request, 2.0)
+            state = self.state()
+            if answer is not None or state == GOALS[transition]:
+                return state == GOALS[transition]
+        raise AssertionError("the node did not answer")
 
     def ask_for(self, transition):
         """Send the request and do not wait for the answer."""

@@ -27,7 +27,7 @@ from geodistill_core.types import GeoPoint
 from geodistill_ros.messages import header_of
 from geodistill_ros.replay.control import NodeControl, NodeControlError
 from geodistill_ros.replay.node_process import NODE_COMMAND, NodeProcess
-from geodistill_ros.replay.session import own_domain, ros_node, wait_for_inputs
+from geodistill_ros.replay.session import own_domain, prove_transport, ros_node, wait_for_inputs
 from geodistill_ros.replay.summary import quantiles
 from geodistill_ros.transport import with_image_transport
 
@@ -76,9 +76,13 @@ class Load:
         message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_KNOWN
         self._fixes.publish(message)
 
-    def image(self) -> int:
-        """Publish a panorama stamped now; returns the stamp."""
-        stamp_ns = time.time_ns()
+    def probe(self) -> None:
+        """Publish a fix, and a panorama with stamp zero, which the node counts and refuses."""
+        self.fix()
+        self.image(0)
+
+    def image(self, stamp_ns: int) -> int:
+        """Publish a panorama; returns its stamp."""
         message = CompressedImage(header=header_of(stamp_ns, "camera"), format="jpeg", data=self._picture)
         self.sent_s[stamp_ns] = time.monotonic()
         self._images.publish(message)
@@ -117,6 +121,7 @@ def bench(options: BenchOptions) -> dict[str, Any]:
             control.configure()
             control.activate()
             wait_for_inputs(control, load.matched, 2)
+            prove_transport(control, load.probe)
             one_by_one = _one_by_one(load, options.frames, control)
             flood = _flood(load, options.flood_s, lambda: _rss_mb(process.process.pid))
             status = control.status()
@@ -137,7 +142,7 @@ def _one_by_one(load: Load, frames: int, control: NodeControl) -> dict[str, Any]
     latencies = []
     for _ in range(frames + 1):
         load.fix()
-        stamp_ns = load.image()
+        stamp_ns = load.image(time.time_ns())
         if not load.wait_for(stamp_ns):
             raise NodeControlError(f"no pose within {_ANSWER_S:.0f} s; the node says: {control.status().message}")
         latencies.append(load.latency_ms[stamp_ns])
@@ -155,7 +160,7 @@ def _flood(load: Load, seconds: float, rss_mb: Callable[[], float]) -> dict[str,
             load.fix()
             memory.append((elapsed_s, rss_mb()))
             next_fix_s += _FIX_EVERY_S
-        sent.append(load.image())
+        sent.append(load.image(time.time_ns()))
         pause.wait(max(0.0, len(sent) / FLOOD_HZ - (time.monotonic() - began_s)))
     load.wait_for(sent[-1])
     answered = [stamp for stamp in sent if stamp in load.latency_ms and stamp not in before]

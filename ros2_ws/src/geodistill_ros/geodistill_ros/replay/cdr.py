@@ -6,6 +6,11 @@ from __future__ import annotations
 import struct
 
 
+def with_stamp_zero(cdr: bytes) -> bytes:
+    """The message with an all-zero header stamp."""
+    return cdr[:4] + bytes(8) + cdr[12:]
+
+
 def header_stamp_ns(cdr: bytes) -> int:
     """Stamp of a message that starts with `std_msgs/Header`, in nanoseconds."""
     little_endian = bool(cdr[1] & 1)  # second byte of the encapsulation header

@@ -39,6 +39,16 @@ class NodeStatus:
         """A counter, 0 where nothing was counted."""
         return int(self.values.get(name, 0))
 
+    def since(self, earlier: NodeStatus) -> NodeStatus:
+        """The same with counters of images as they grew since `earlier`."""
+        grown = {
+            name: str(self.count(name) - earlier.count(name))
+            for name in self.values
+            if name.startswith(("images.", "dropped.")) and self.count(name) != earlier.count(name)
+        }
+        rest = {name: value for name, value in self.values.items() if not name.startswith(("images.", "dropped."))}
+        return NodeStatus(self.level, self.message, rest | grown)
+
 
 class NodeControl:
     """Service clients of one node; `node` must be spun by somebody else's thread."""

@@ -19,7 +19,7 @@ from rosgraph_msgs.msg import Clock  # type: ignore[import-untyped, unused-ignor
 
 from geodistill_core.bags.source import BagSource, RawMessage
 from geodistill_core.bags.topics import StreamKind
-from geodistill_ros.replay.cdr import header_stamp_ns
+from geodistill_ros.replay.cdr import header_stamp_ns, with_stamp_zero
 
 CLOCK_PERIOD_S = 0.02
 # Recording and header clocks may differ by hours; below this the difference is the sensor's own delay.
@@ -53,12 +53,15 @@ class Player:
         return all(p.get_subscription_count() for p in (self._clock, *self._publishers.values()))
 
     def prime(self) -> None:
-        """Set the clock to the start; send the first CameraInfo, which drivers latch or repeat."""
+        """Set the clock to the start; send the first CameraInfo, which drivers latch or repeat, and a probe.
+
+        The probe is the first image with a stamp of zero, which the node counts and refuses.
+        """
         self._tick(self._source.start_ns)
         info = self._topics.get(StreamKind.CAMERA_INFO)
         if info is not None:
-            for message in islice(self._source.messages([info]), 1):
-                self._publishers[info].publish(message.cdr)
+            self._publishers[info].publish(self._first(info))
+        self._publishers[self._image_topic].publish(with_stamp_zero(self._first(self._image_topic)))
 
     def play(self, on_image: Callable[[], None]) -> None:
         """Publish everything at recording pace times rate; returns at the end, or soon after `stop()`."""
@@ -79,6 +82,9 @@ class Player:
     def stop(self) -> None:
         """End `play` early."""
         self._stop.set()
+
+    def _first(self, topic: str) -> bytes:
+        return next(iter(self._source.messages([topic]))).cdr
 
     def _in_order(self) -> Iterator[RawMessage]:
         """Recording order; among messages of one instant the image comes last, as behind its sensors."""

@@ -31,6 +31,7 @@ _MATCH_S = 20.0
 _QUIET_S = 2.0
 _LAST_ANSWER_S = 60.0
 _POLL_S = 0.05
+_PROBES, _PROBE_S = 20, 1.0
 
 Step = Callable[[int], None]
 
@@ -100,9 +101,9 @@ def _play(options: ReplayOptions, reader: DriveReader, stage: Stage, step: Step)
         configured_s = time.monotonic() - began_s
         control.activate()
         wait_for_inputs(control, player.matched, len(stage.topics))
-        player.prime()
+        before = prove_transport(control, player.prime)
         player.play(lambda: _on_image(stage.process, step))
-        status = _last_answer(control, len(player.published))
+        status = _last_answer(control, len(player.published) + before.count("images.received"))
         recorder.wait_for_poses(status.count("images.answered"), _QUIET_S)
         control.deactivate()
     finally:
@@ -116,7 +117,7 @@ def _play(options: ReplayOptions, reader: DriveReader, stage: Stage, step: Step)
         "configure_s": configured_s,
         "clock_offset_s": player.clock_offset_ns * 1e-9,
         "exit_code": stage.process.stop(),
-        **summarize(player.published, recorder.received_s, status, player.lateness_ms),
+        **summarize(player.published, recorder.received_s, status.since(before), player.lateness_ms),
     }
 
 
@@ -139,6 +140,28 @@ def wait_for_inputs(control: NodeControl, sender_matched: Callable[[], bool], co
         if time.monotonic() > deadline_s:
             raise NodeControlError(f"only {matched} of {count} inputs of the node were matched")
         threading.Event().wait(_POLL_S)
+
+
+def prove_transport(control: NodeControl, probe: Callable[[], None]) -> NodeStatus:
+    """Send probes until one arrives and no other is under way; the status afterwards.
+
+    Even after the match a best-effort reader may lose its first messages.
+    """
+    for sent in range(1, _PROBES + 1):
+        probe()
+        status = _after_probes(control, sent)
+        if status.count("images.received"):
+            return status
+    raise NodeControlError(f"none of {_PROBES} images arrived; with large ones the DDS profile may be missing")
+
+
+def _after_probes(control: NodeControl, sent: int) -> NodeStatus:
+    """The status once all probes have arrived, or when the time for that is over."""
+    deadline_s = time.monotonic() + _PROBE_S
+    while True:
+        status = control.status()
+        if status.count("images.received") >= sent or time.monotonic() > deadline_s:
+            return status
 
 
 def _last_answer(control: NodeControl, published: int) -> NodeStatus:
