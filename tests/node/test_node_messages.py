@@ -2,8 +2,10 @@
 """Messages and the small machines of the node, against independent oracles and without spinning."""
 
 import math
+import re
 import sys
 import threading
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -198,6 +200,15 @@ def test_stamp_gate_wants_increasing_stamps_but_a_future_one_leaves_no_trace():
     assert results == [None, "stamp_backwards", "stamp_backwards", "future", None]
 
 
+def test_clock_that_was_set_back_is_seen_by_the_stamps_before():
+    gate = StampGate()
+    assert gate.check(10**10, 10**10, 1.0, 0.05) is None
+    assert not gate.is_ahead_of(10**10, 0.05)
+    assert gate.is_ahead_of(5 * 10**9, 0.05)
+    gate.reset()
+    assert gate.check(5 * 10**9, 5 * 10**9, 1.0, 0.05) is None
+
+
 ACTIVE = {"state": "active", "active_for_s": 60.0, "image_age_s": 0.1, "fix_age_s": 0.1, "answer_age_s": 0.1}
 
 
@@ -231,3 +242,18 @@ def test_users_own_dds_profile_is_kept():
     for name in (FAST_DDS_2, FAST_DDS_3):
         assert with_image_transport({name: "mine.xml"}) == {name: "mine.xml"}
     assert str(PROFILE) in with_image_transport({}).values()
+
+
+def test_readme_lists_every_reason_to_drop_an_image():
+    from geodistill_core.bags.images import ImageReason
+    from geodistill_core.localization.readings import GapReason
+
+    package = Path(__file__).parents[2] / "ros2_ws/src/geodistill_ros"
+    readme = (package / "README.md").read_text()
+    table = readme[readme.index("| `dropped.` |") : readme.index("`gnss.rejected.*`")]
+    listed = set(re.findall(r"`(\w+)`", table.replace("`max_image_age_s`", "").replace("`max_image_future_s`", "")))
+    code = "\n".join(path.read_text() for path in (package / "geodistill_ros").glob("*.py"))
+    written = set(re.findall(r'"dropped\.(\w+)"', code)) | set(re.findall(r'FrameError\("(\w+)"', code))
+    assert {str(reason) for reason in (*ImageReason, *GapReason)} | written <= listed
+    assert all(f'"{reason}"' in code or reason in {str(r) for r in (*ImageReason, *GapReason)} | written
+               for reason in listed - {"deactivate", "clock"})  # fmt: skip

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -45,17 +46,17 @@ class Session:
         self._counters = counters
         self.active_since_s: float | None = None
         self.arrivals_s: dict[str, float] = {}
-        self.mount = open_mount(settings(), node)
-        try:
-            self.engine = factory(settings())
-        except BaseException:
-            self.mount.close()
-            raise
         self.sensors = SensorInputs(settings, counters)
         self.camera = CameraState(settings().camera_kind, counters)
         self._gate = StampGate()
         self.datum = _configured_datum(settings())
-        self._outputs = Outputs(node)
+        with ExitStack() as undo:
+            self.mount = open_mount(settings(), node)
+            undo.callback(self.mount.close)
+            self.engine = factory(settings())
+            undo.callback(self.engine.close)
+            self._outputs = Outputs(node)
+            undo.pop_all()
         self.pipeline = Pipeline(
             localizer=self.engine.localizer,
             sensors=self.sensors,
@@ -95,6 +96,8 @@ class Session:
         self._counters.add("images.received")
         settings, stamped_ns = self._settings(), stamp_ns(msg.header)
         now_ns = self._node.get_clock().now().nanoseconds
+        if self._gate.is_ahead_of(now_ns, settings.max_image_future_s):
+            self.on_clock_jump_back()
         reason = self._gate.check(stamped_ns, now_ns, settings.max_image_age_s, settings.max_image_future_s)
         if reason is not None:
             self._counters.add(f"dropped.{reason}")
@@ -112,7 +115,7 @@ class Session:
             self._outputs.datum(self.datum, reading.stamp_ns, self._settings())
 
     def on_clock_jump_back(self) -> None:
-        """Forget what belongs to the time before; the datum stays, the map frame must not move."""
+        """The clock was set back: forget what belongs to the time before. The datum stays, the map must not move."""
         self._counters.add("clock.jumps_back")
         self._gate.reset()
         self.sensors.reset()

@@ -28,6 +28,10 @@ class StampGate:
         self._last_ns = stamp_ns
         return None
 
+    def is_ahead_of(self, now_ns: int, max_future_s: float) -> bool:
+        """Whether an accepted stamp lies in the future: the clock has been set back since."""
+        return self._last_ns - now_ns > max_future_s * 1e9
+
     def reset(self) -> None:
         """Forget the past, after the clock jumped back."""
         self._last_ns = 0
