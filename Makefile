@@ -29,6 +29,7 @@ train: $(STAMP)  ## Train the shipped network anew, without position labels (res
 	@$(VENV)/bin/geodistill train weak
 
 install: $(STAMP)  ## Make .venv with everything that the other targets need
+	@:
 
 $(STAMP): pyproject.toml ros2_ws/src/geodistill_ros/setup.py
 	@test -x $(RUN) || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }

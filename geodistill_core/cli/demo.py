@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 from rich.console import Console
@@ -22,7 +22,10 @@ def demo(
         "demo-output"
     ),
     model: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")] = "tiny",
-    rate: Annotated[float, typer.Option(min=0.05, max=20.0, help="Speed of the replay.")] = 1.0,
+    rate: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0.05, max=20.0, help="Speed of the replay; by default 1, less on a slow or busy machine."),
+    ] = None,
     json_path: JsonOption = None,
 ) -> None:
     """See it work: drive through a simulated city that the network has never seen.
@@ -33,7 +36,7 @@ def demo(
     from geodistill_core.bags.reader import read_drive
     from geodistill_core.evaluation.answers import merge_bags
     from geodistill_core.evaluation.demo import DemoDrive
-    from geodistill_core.evaluation.live import LiveOptions, live_outcome, play_live
+    from geodistill_core.evaluation.live import LiveOptions, live_outcome, play_live, suitable_rate
     from geodistill_core.evaluation.replay import run_info
     from geodistill_core.evaluation.ros import require_ros
     from geodistill_core.localization import Localizer
@@ -46,10 +49,12 @@ def demo(
         with progress(f"rendering a drive through {drive.style}", total=drive.steps) as step:
             drive.make(bag, step)
     reader = read_drive(bag)
-    localizer = Localizer.load(model, bag.with_suffix(".mbtiles"))
-    notes().print("The drive now runs through the ROS 2 node, in real time.")
-    account = play_live(LiveOptions(bag, bag.with_suffix(".mbtiles"), results, model, rate))
-    info = run_info(reader, localizer, bag.with_suffix(".mbtiles"), f"live, at {rate:g} times its speed")
+    map_path = bag.with_suffix(".mbtiles")
+    localizer = Localizer.load(model, map_path)
+    rate = rate or suitable_rate(reader, localizer)
+    notes().print(f"the drive now runs through the ROS 2 node, at {rate:g} times its speed")
+    account = play_live(LiveOptions(bag, map_path, results, model, rate))
+    info = run_info(reader, localizer, map_path, f"live, at {rate:g} times its speed")
     outcome = live_outcome(reader, info, results, account)
     summary = outcome.save(output, localizer.source)
     merge_bags(bag, results, output / "drive.mcap")

@@ -7,19 +7,27 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from geodistill_core.bags.reader import DriveFrame, DriveReader
 from geodistill_core.errors import GeodistillError
 from geodistill_core.evaluation.answers import read_answers
 from geodistill_core.evaluation.outcome import Outcome, RunInfo
+from geodistill_core.evaluation.replay import locate_frame
+from geodistill_core.localization import Localizer
 
 MODULE = "geodistill_ros.live_replay"
 UNACCOUNTED = "unaccounted"
+BUSY_SHARE = 0.4
+SLOWEST = 0.3
+_PROBED = 6
 _STOP_S = 20.0
 
 
@@ -42,6 +50,25 @@ class LiveOptions:
     rate: float = 1.0
     prior: str = "gaussian"
     camera_height_m: float | None = None
+
+
+def suitable_rate(reader: DriveReader, localizer: Localizer) -> float:
+    """The speed, at most 1, at which this machine answers every image with time to spare.
+
+    Measured on the first frames, the first of which warms up. The node shares the machine with player and
+    recorder, so it may be busy for only a part of the time between two images.
+    """
+    frames = [f for f in islice(reader.frames(), _PROBED + 1) if f.image and f.frame_prior]
+    period_s = (reader.source.end_ns - reader.source.start_ns) * 1e-9 / max(reader.image_count, 1)
+    spent_s = []
+    for frame in frames:
+        before_s = time.perf_counter()
+        locate_frame(frame, localizer)
+        spent_s.append(time.perf_counter() - before_s)
+    if len(spent_s) < 2:
+        return 1.0
+    rate = BUSY_SHARE * period_s / max(median(spent_s[1:]), 1e-6)
+    return round(min(1.0, max(SLOWEST, rate)), 2)
 
 
 def play_live(options: LiveOptions) -> dict[str, Any]:

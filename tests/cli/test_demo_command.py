@@ -217,6 +217,15 @@ def test_a_drive_is_used_again_only_while_it_is_untouched(drive, tmp_path):
     assert not same.ready(bag)
 
 
+@pytest.mark.parametrize(("seconds", "low", "high"), [(0.001, 1.0, 1.0), (0.4, 0.45, 0.65), (30.0, 0.3, 0.3)])
+def test_a_slow_machine_plays_the_drive_more_slowly(drive, monkeypatch, seconds, low, high):
+    # two images a second: 0.4 s of work fills 0.4 of the time at about half the speed
+    clock = iter(np.arange(0.0, 1e4) * seconds)
+    monkeypatch.setattr(live, "locate_frame", lambda frame, localizer: None)
+    monkeypatch.setattr(live.time, "perf_counter", lambda: float(next(clock)))
+    assert low <= live.suitable_rate(read_drive(drive.bag), None) <= high
+
+
 def test_a_replay_that_fails_hands_its_exit_code_on(monkeypatch, tmp_path):
     monkeypatch.setattr(live, "MODULE", "geodistill_core.no_such_module")
     options = live.LiveOptions(tmp_path / "a.mcap", tmp_path / "b.mbtiles", tmp_path / "results.mcap")
