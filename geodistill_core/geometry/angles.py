@@ -46,7 +46,5 @@ def circular_mean(angle_rad: ArrayLike, weight: ArrayLike | None = None) -> floa
     cosine = float(np.sum(weights * np.cos(angle))) / total
     sine = float(np.sum(weights * np.sin(angle))) / total
     if not math.hypot(cosine, sine) > _MIN_RESULTANT:
-        raise ConfigError(
-            f"the {angle.size} angles cancel (resultant under {_MIN_RESULTANT}): no mean direction"
-        )
+        raise ConfigError(f"the {angle.size} angles cancel (resultant under {_MIN_RESULTANT}): no mean direction")
     return wrap(math.atan2(sine, cosine))

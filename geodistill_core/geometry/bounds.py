@@ -32,9 +32,7 @@ class GeoBounds:
         first = float(np.ravel(longitude)[0])
         eastward = (np.asarray(longitude) - first + 180.0) % 360.0 - 180.0
         west, east = GeoPoint(0.0, first + eastward.min()), GeoPoint(0.0, first + eastward.max())
-        return cls(
-            float(west.longitude), float(np.min(latitude)), float(east.longitude), float(np.max(latitude))
-        )
+        return cls(float(west.longitude), float(np.min(latitude)), float(east.longitude), float(np.max(latitude)))
 
     @property
     def width(self) -> float:
@@ -48,9 +46,7 @@ class GeoBounds:
 
     def contains(self, point: GeoPoint) -> bool:
         """Whether the point lies inside or on the edge."""
-        return (
-            self.south <= point.latitude <= self.north and (point.longitude - self.west) % 360.0 <= self.width
-        )
+        return self.south <= point.latitude <= self.north and (point.longitude - self.west) % 360.0 <= self.width
 
     def nearest(self, point: GeoPoint) -> GeoPoint:
         """The point of the rectangle nearest in latitude and, separately, in longitude."""

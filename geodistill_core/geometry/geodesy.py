@@ -50,9 +50,7 @@ class LocalFrame:
         """Degrees to metres (east, north). Raises ConfigError for what is not a coordinate."""
         lat, lon = float64_pair(latitude, longitude)
         if not (np.abs(lat) <= 90.0).all() or not np.isfinite(lon).all():
-            raise ConfigError(
-                "a latitude is outside -90..90 degrees or a longitude is not finite; filter the input"
-            )
+            raise ConfigError("a latitude is outside -90..90 degrees or a longitude is not finite; filter the input")
         east, north, _ = self._transformer().transform(lon, lat, np.zeros_like(lat))
         return unbox(east), unbox(north)
 
@@ -63,9 +61,7 @@ class LocalFrame:
         """
         east, north = float64_pair(east_m, north_m)
         if not ((np.abs(east) <= MAX_OFFSET_M) & (np.abs(north) <= MAX_OFFSET_M)).all():
-            raise ConfigError(
-                f"an offset is beyond {MAX_OFFSET_M:.0f} m of the frame's origin, or not finite"
-            )
+            raise ConfigError(f"an offset is beyond {MAX_OFFSET_M:.0f} m of the frame's origin, or not finite")
         transformer = self._transformer()
         # The plane floats above the ellipsoid: slide each point down until its height vanishes. The local
         # vertical leans by offset / earth radius; every step shrinks the height by half that angle squared.

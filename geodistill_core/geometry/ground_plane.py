@@ -33,7 +33,8 @@ def directions(azimuth_rad: Array, depression_rad: Array) -> Array:
     """Unit vectors [..., 3] in the level frame; azimuth clockwise from the heading, depression below the horizon."""
     flat = np.cos(depression_rad)
     return np.stack(
-        np.broadcast_arrays(flat * np.cos(azimuth_rad), -flat * np.sin(azimuth_rad), -np.sin(depression_rad)), axis=-1
+        np.broadcast_arrays(flat * np.cos(azimuth_rad), -flat * np.sin(azimuth_rad), -np.sin(depression_rad)),
+        axis=-1,
     )
 
 
@@ -98,11 +99,19 @@ def sample(image: GroundImage, column: Array, row: Array) -> Array:
     border = cv2.BORDER_WRAP if image.camera is None else cv2.BORDER_CONSTANT
     clipped = np.clip(row, 0, image.rgb.shape[0] - 1) if image.camera is None else row
     return np.asarray(
-        cv2.remap(image.rgb, column.astype(np.float32), clipped.astype(np.float32), cv2.INTER_LINEAR, borderMode=border)
+        cv2.remap(
+            image.rgb,
+            column.astype(np.float32),
+            clipped.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=border,
+        )
     )
 
 
-def overhead_view(image: GroundImage, radius_m: float, metres_per_pixel: float, yaw_enu_rad: float) -> tuple[Array, Array]:
+def overhead_view(
+    image: GroundImage, radius_m: float, metres_per_pixel: float, yaw_enu_rad: float
+) -> tuple[Array, Array]:
     """The image's flat-ground projection as a north-up picture [N, N, 3] around the base, and its visibility mask."""
     size = 2 * round(radius_m / metres_per_pixel)
     axis = (np.arange(size) + 0.5 - size / 2) * metres_per_pixel

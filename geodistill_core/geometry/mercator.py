@@ -34,9 +34,7 @@ def world_pixels(zoom: int, tile_size: int = 256) -> int:
 def _require_mercator_latitude(latitude: Any) -> None:
     # The last bit of the limit is lost on the way through pixels, hence the slack of a nano-degree.
     if not np.all(np.abs(latitude) <= MAX_LATITUDE + 1e-9):
-        raise ConfigError(
-            f"a latitude is beyond Web Mercator's limit of +-{MAX_LATITUDE:.4f} degrees, or not finite"
-        )
+        raise ConfigError(f"a latitude is beyond Web Mercator's limit of +-{MAX_LATITUDE:.4f} degrees, or not finite")
 
 
 def metres_per_pixel(latitude: Number, zoom: int, tile_size: int = 256) -> Number:

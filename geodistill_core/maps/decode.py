@@ -18,9 +18,7 @@ def decode_tile(blob: object, name: str) -> tuple[Array, Array | None]:
     except cv2.error:
         image = None
     if image is None or image.dtype != np.uint8:
-        raise MapError(
-            f"{name} ({len(data)} bytes) is not an 8-bit PNG, JPEG or WebP image; fetch the tile again"
-        )
+        raise MapError(f"{name} ({len(data)} bytes) is not an 8-bit PNG, JPEG or WebP image; fetch the tile again")
     if image.ndim == 2:
         return np.repeat(image[..., None], 3, axis=2), None
     rgb = np.ascontiguousarray(image[..., 2::-1])

@@ -74,9 +74,7 @@ class GeoTiffSource(GriddedSource, PixelGrid):
         try:
             self._indexes = _band_indexes(self._dataset, path)
             if self._dataset.crs is None or self._dataset.transform.is_identity:
-                raise MapError(
-                    f"{path} has no geo-reference; add one: gdal_translate -a_srs EPSG:... -a_ullr ..."
-                )
+                raise MapError(f"{path} has no geo-reference; add one: gdal_translate -a_srs EPSG:... -a_ullr ...")
             self._crs = pyproj.CRS.from_wkt(self._dataset.crs.to_wkt())
             self._to_crs = pyproj.Transformer.from_crs(4326, self._crs, always_xy=True)
         except BaseException:

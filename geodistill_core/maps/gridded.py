@@ -70,16 +70,13 @@ class GriddedSource(MapSource):
         side = round(extent_m / metres_per_pixel)
         if not 16 <= side <= MAX_IMAGE_SIDE:
             raise ConfigError(
-                f"tile of {extent_m} m at {metres_per_pixel} m/px has {side} pixels a side; "
-                f"choose 16..{MAX_IMAGE_SIDE}"
+                f"tile of {extent_m} m at {metres_per_pixel} m/px has {side} pixels a side; choose 16..{MAX_IMAGE_SIDE}"
             )
         target = PlaneTarget(center, side, float(metres_per_pixel))
         rgb, valid = self.sample(target)
         if not valid.any():
             raise MapError(self._not_covered(center, extent_m))
-        return MapTile(
-            rgb, valid, center, target.metres_per_pixel, _tile_key(target, (rgb, valid)), self.attribution
-        )
+        return MapTile(rgb, valid, center, target.metres_per_pixel, _tile_key(target, (rgb, valid)), self.attribution)
 
     def _not_covered(self, center: GeoPoint, extent_m: float) -> str:
         near = self.nearest_coverage(center)

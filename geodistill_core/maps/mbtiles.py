@@ -38,15 +38,11 @@ class MBTilesSource(GriddedSource):
         self._path, self._lock = path, threading.Lock()
         self.slippy_tile = lru_cache(maxsize=_CACHED_TILES)(self._read_tile)
         try:
-            self._database = sqlite3.connect(
-                f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
-            )
+            self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         except sqlite3.Error as error:
             raise MapError(f"{path} cannot be opened: {error}") from error
         try:
-            self._metadata = {
-                str(key): str(value) for key, value in self._query("SELECT name, value FROM metadata")
-            }
+            self._metadata = {str(key): str(value) for key, value in self._query("SELECT name, value FROM metadata")}
             self._zooms = self._find_zooms()
             self.tile_size = self._find_tile_size()
             self._bounds = self._find_bounds()
@@ -54,9 +50,7 @@ class MBTilesSource(GriddedSource):
             self._database.close()
             raise
         # Web maps wrap attributions in links; here they are drawn and printed as plain text.
-        self.attribution = html.unescape(
-            re.sub(r"<[^>]*>", "", self._metadata.get("attribution", ""))
-        ).strip()
+        self.attribution = html.unescape(re.sub(r"<[^>]*>", "", self._metadata.get("attribution", ""))).strip()
 
     def _query(self, statement: str, *arguments: int) -> list[tuple[Any, ...]]:
         try:
@@ -70,9 +64,7 @@ class MBTilesSource(GriddedSource):
     def _find_zooms(self) -> tuple[int, ...]:
         form = self._metadata.get("format", "")
         if form == "pbf":
-            raise MapError(
-                f"{self._path} holds vector tiles (format pbf); imagery is needed: png, jpg or webp"
-            )
+            raise MapError(f"{self._path} holds vector tiles (format pbf); imagery is needed: png, jpg or webp")
         exists = "SELECT 1 FROM tiles WHERE zoom_level = ? LIMIT 1"
         zooms = tuple(zoom for zoom in range(mercator.MAX_ZOOM + 1) if self._query(exists, zoom))
         if not zooms:
@@ -83,9 +75,7 @@ class MBTilesSource(GriddedSource):
         ((data,),) = self._query("SELECT tile_data FROM tiles WHERE zoom_level = ? LIMIT 1", self._zooms[-1])
         shape = decode_tile(data, f"a tile of {self._path}")[0].shape
         if shape not in ((256, 256, 3), (512, 512, 3)):
-            raise MapError(
-                f"{self._path} has tiles of {shape[1]} x {shape[0]} pixels; 256 and 512 square are readable"
-            )
+            raise MapError(f"{self._path} has tiles of {shape[1]} x {shape[0]} pixels; 256 and 512 square are readable")
         return shape[0]
 
     def _find_bounds(self) -> GeoBounds:
@@ -129,10 +119,7 @@ class MBTilesSource(GriddedSource):
         """The zoom level that suits the target's resolution."""
         latitude = min(max(target.center.latitude, -mercator.MAX_LATITUDE), mercator.MAX_LATITUDE)
         for zoom in self._zooms:
-            if (
-                mercator.metres_per_pixel(latitude, zoom, self.tile_size)
-                <= _ZOOM_SLACK * target.metres_per_pixel
-            ):
+            if mercator.metres_per_pixel(latitude, zoom, self.tile_size) <= _ZOOM_SLACK * target.metres_per_pixel:
                 return (SlippyGrid(zoom, self.tile_size, self.slippy_tile),)
         return (SlippyGrid(self._zooms[-1], self.tile_size, self.slippy_tile),)
 

@@ -40,9 +40,7 @@ def _slippy_tiles(bounds: GeoBounds, zoom: int) -> tuple[range, range]:
     columns = range(math.floor(left), max(math.ceil(right), math.floor(left) + 1))
     rows = range(math.floor(top), max(math.ceil(bottom), math.floor(top) + 1))
     if len(columns) * len(rows) > MAX_TILES:
-        raise ConfigError(
-            f"{len(columns)} x {len(rows)} tiles at zoom {zoom} exceed {MAX_TILES}; shrink the bounds"
-        )
+        raise ConfigError(f"{len(columns)} x {len(rows)} tiles at zoom {zoom} exceed {MAX_TILES}; shrink the bounds")
     return columns, rows
 
 
@@ -63,9 +61,7 @@ def _pixels(source: TileGiver, target: SlippyTarget) -> Pixels:
     try:
         tile = source.tile(target.center, extent_m, target.metres_per_pixel)
     except MapError:
-        return np.zeros((target.side, target.side, 3), np.uint8), np.zeros(
-            (target.side, target.side), np.bool_
-        )
+        return np.zeros((target.side, target.side, 3), np.uint8), np.zeros((target.side, target.side), np.bool_)
     return RasterSource(tile.rgb, tile.center, tile.metres_per_pixel, valid=tile.valid).sample(target)
 
 
@@ -77,9 +73,7 @@ def _encode(rgb: Array, valid: Array, image_format: str) -> bytes:
     return bytes(cv2.imencode(".png", rgba)[1])
 
 
-def _rows(
-    source: TileGiver, bounds: GeoBounds, zoom: int, image_format: str
-) -> Iterator[tuple[int, int, int, bytes]]:
+def _rows(source: TileGiver, bounds: GeoBounds, zoom: int, image_format: str) -> Iterator[tuple[int, int, int, bytes]]:
     columns, rows = _slippy_tiles(bounds, zoom)
     for column in columns:
         for row in rows:
@@ -123,8 +117,7 @@ def write_mbtiles(
         try:
             database.execute("CREATE TABLE metadata (name TEXT, value TEXT)")
             database.execute(
-                "CREATE TABLE tiles "
-                "(zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_data BLOB)"
+                "CREATE TABLE tiles (zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_data BLOB)"
             )
             database.execute("CREATE UNIQUE INDEX tile_index ON tiles (zoom_level, tile_column, tile_row)")
             database.executemany("INSERT INTO metadata VALUES (?, ?)", metadata.items())

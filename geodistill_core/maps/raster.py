@@ -55,9 +55,7 @@ class RasterSource(GriddedSource, PixelGrid):
         """The rectangle around the image's four edges."""
         height, width = self._rgb.shape[:2]
         along = np.linspace(-0.5, 0.5, 5)
-        east, north = np.meshgrid(
-            along * width * self._metres_per_pixel, along * height * self._metres_per_pixel
-        )
+        east, north = np.meshgrid(along * width * self._metres_per_pixel, along * height * self._metres_per_pixel)
         latitude, longitude = self._frame.to_geodetic(east, north)
         return GeoBounds.enclosing(latitude, longitude)
 

@@ -90,9 +90,7 @@ def _interpolate(pixels: Pixels, map_x: Array, map_y: Array, samples: int) -> Pi
     return np.rint(np.clip(color, 0.0, 255.0)).astype(np.uint8), covered
 
 
-def _fill_block(
-    nodes: Array, positions: tuple[Array, Array], grid: PixelGrid, steps: tuple[int, int]
-) -> Pixels:
+def _fill_block(nodes: Array, positions: tuple[Array, Array], grid: PixelGrid, steps: tuple[int, int]) -> Pixels:
     """The pixels at (rows, columns) positions, given as fractions of the target's side."""
     decimation, samples = steps
     along_rows, along_columns = _lagrange(positions[0]), _lagrange(positions[1])

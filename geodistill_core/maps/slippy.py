@@ -18,9 +18,7 @@ DecodedTile = tuple[Array, Array | None]
 class SlippyGrid(PixelGrid):
     """A zoom level; `read_tile(column, row, zoom)` gives its tiles or None, row 0 is north."""
 
-    def __init__(
-        self, zoom: int, tile_size: int, read_tile: Callable[[int, int, int], DecodedTile | None]
-    ) -> None:
+    def __init__(self, zoom: int, tile_size: int, read_tile: Callable[[int, int, int], DecodedTile | None]) -> None:
         self._zoom, self._size, self._read_tile = zoom, tile_size, read_tile
 
     def to_pixel(self, latitude: Array, longitude: Array) -> tuple[Array, Array]:

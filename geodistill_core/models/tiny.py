@@ -23,7 +23,7 @@ _MIN_VISIBLE_SHARE = 0.35
 
 
 class Tiny(CrossViewNetwork):
-    """See the module; `widths` are the U-nets' channels, `channels` the matched feature's, `cells` the template's width."""
+    """See the module; `widths` are the U-nets' channels, `channels` the feature's, `cells` the template's width."""
 
     metres_per_pixel = 0.25
     metres_per_cell = 0.5

@@ -39,9 +39,7 @@ def test_pixel_offsets_from_names_reproduce_every_label(groups):
     residual = computed - label
     east_slope = np.polyfit(computed[:, 0], label[:, 0], 1)[0]
     south_slope = np.polyfit(computed[:, 1], label[:, 1], 1)[0]
-    print(
-        f"mean {residual.mean(axis=0)} std {residual.std(axis=0)} slopes {east_slope:.5f} {south_slope:.5f}"
-    )
+    print(f"mean {residual.mean(axis=0)} std {residual.std(axis=0)} slopes {east_slope:.5f} {south_slope:.5f}")
     assert np.abs(residual.mean(axis=0)).max() < 0.05
     assert residual.std(axis=0).max() < 1.7
     assert abs(east_slope - 1.0) < 0.0005

@@ -33,18 +33,14 @@ def marked_city(place: GeoPoint, side: int = 1200) -> RasterSource:
     for east, north in MARKS_M:
         column, row = side / 2 + east / RASTER_MPP, side / 2 - north / RASTER_MPP
         image += 220 * np.exp(-((xx - column) ** 2 + (yy - row) ** 2) / (2 * 4.0**2))
-    return RasterSource(
-        np.repeat(np.clip(image, 0, 255)[..., None], 3, axis=2).astype(np.uint8), place, RASTER_MPP
-    )
+    return RasterSource(np.repeat(np.clip(image, 0, 255)[..., None], 3, axis=2).astype(np.uint8), place, RASTER_MPP)
 
 
 def found_near(tile: MapTile, east_m: float, north_m: float) -> tuple[float, float]:
     """Intensity centroid within 2 m of a place, as metres east and north of the tile's centre."""
     rows, columns = np.mgrid[0 : tile.rgb.shape[0], 0 : tile.rgb.shape[1]] + 0.5
     east, north = tile.pixel_to_enu(columns, rows)
-    weight = np.where(
-        np.hypot(east - east_m, north - north_m) < 2.0, tile.rgb[..., 1].astype(float) - 20.0, 0.0
-    )
+    weight = np.where(np.hypot(east - east_m, north - north_m) < 2.0, tile.rgb[..., 1].astype(float) - 20.0, 0.0)
     return float((weight * east).sum() / weight.sum()), float((weight * north).sum() / weight.sum())
 
 
@@ -69,9 +65,7 @@ def hand_made(path, tiles: dict[tuple[int, int, int], bytes], **metadata: str) -
     """A file straight from the specification: tile_row counts from the south."""
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE metadata (name text, value text)")
-        db.execute(
-            "CREATE TABLE tiles (zoom_level integer, tile_column integer, tile_row integer, tile_data blob)"
-        )
+        db.execute("CREATE TABLE tiles (zoom_level integer, tile_column integer, tile_row integer, tile_data blob)")
         db.executemany("INSERT INTO metadata VALUES (?, ?)", metadata.items())
         rows = [(z, x, 2**z - 1 - y, data) for (z, x, y), data in tiles.items()]
         db.executemany("INSERT INTO tiles VALUES (?, ?, ?, ?)", rows)
@@ -103,10 +97,7 @@ def test_512_pixel_tiles_cover_the_same_ground_as_256_pixel_tiles(tmp_path):
     center = GeoPoint(*mercator.to_geodetic(x + 0.5, y + 0.5, 19, 1))
     large, small = (open_map(tmp_path / name).tile(center, 40.0, 0.5) for name in ("512", "256"))
     assert np.abs(large.rgb.astype(int) - small.rgb).mean() < 1.0
-    assert (
-        open_map(tmp_path / "512").info().metres_per_pixel * 2
-        == open_map(tmp_path / "256").info().metres_per_pixel
-    )
+    assert open_map(tmp_path / "512").info().metres_per_pixel * 2 == open_map(tmp_path / "256").info().metres_per_pixel
 
 
 def test_the_coarsest_zoom_that_is_fine_enough_is_read(tmp_path):
@@ -126,9 +117,7 @@ def test_the_coarsest_zoom_that_is_fine_enough_is_read(tmp_path):
 
 def test_written_file_reads_alike_in_gdal(tmp_path):
     place = GeoPoint(47.4, 8.5)
-    noise = cv2.GaussianBlur(
-        np.random.default_rng(1).integers(0, 256, (900, 900, 3), dtype=np.uint8), (0, 0), 3
-    )
+    noise = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (900, 900, 3), dtype=np.uint8), (0, 0), 3)
     city = RasterSource(cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX), place, RASTER_MPP)
     path = tmp_path / "city.mbtiles"
     write_mbtiles(path, city, city.bounds(), 20, attribution="Nobody")
@@ -173,9 +162,7 @@ def test_any_giver_of_tiles_can_be_written(tmp_path):
 
     write_mbtiles(tmp_path / "direct", city, city.bounds(), 20)
     write_mbtiles(tmp_path / "indirect", OnlyTiles(), city.bounds(), 20)
-    tiles = [
-        open_map(tmp_path / name).tile(GeoPoint(47.4, 8.5), 80.0, 0.25) for name in ("direct", "indirect")
-    ]
+    tiles = [open_map(tmp_path / name).tile(GeoPoint(47.4, 8.5), 80.0, 0.25) for name in ("direct", "indirect")]
     assert np.abs(tiles[0].rgb.astype(int) - tiles[1].rgb).max() <= 12
     assert math.dist(found_near(tiles[0], *MARKS_M[0]), found_near(tiles[1], *MARKS_M[0])) < 0.01
 
@@ -207,9 +194,7 @@ def test_missing_tiles_are_not_valid_and_bounds_come_from_the_tiles_without_meta
 
 def test_damaged_tiles_are_named(tmp_path):
     x, y = mercator.tile_of(10.0, 20.0, 19)
-    hand_made(
-        tmp_path / "a", {(19, x - 1, y): flat((1, 2, 3)), (19, x, y): b"\xff\xd8\xff\xe0 not a picture"}
-    )
+    hand_made(tmp_path / "a", {(19, x - 1, y): flat((1, 2, 3)), (19, x, y): b"\xff\xd8\xff\xe0 not a picture"})
     with pytest.raises(MapError, match=rf"tile 19/{x}/{y}"):
         open_map(tmp_path / "a").tile(GeoPoint(*mercator.to_geodetic(x + 0.5, y + 0.5, 19, 1)), 20.0, 0.25)
     hand_made(tmp_path / "b", {(19, x - 1, y): flat((1, 2, 3)), (19, x, y): flat((1, 2, 3), side=512)})
