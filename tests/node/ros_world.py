@@ -23,7 +23,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
-from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, NavSatFix, NavSatStatus
@@ -86,7 +86,7 @@ class Tester:
         self._publishers, self._clients = {}, {}
 
     def __enter__(self):
-        self.tester = self.run(lambda **where: rclpy.create_node("tester", **where), SingleThreadedExecutor)
+        self.tester = self.run(lambda **where: rclpy.create_node("tester", **where))
         self.collect(PoseWithCovarianceStamped, "geodistill/pose", self.poses, 10)
         self.collect(DiagnosticArray, "/diagnostics", self.diagnostics, 10)
         self.collect(TransitionEvent, "geodistill/transition_event", self.transitions, 10)
@@ -96,12 +96,12 @@ class Tester:
         for close in reversed(self._closers):
             close()
 
-    def run(self, make, executor_class, **arguments):
+    def run(self, make):
         """A node, spun by its own executor in its own thread until the end."""
         context = Context()
         rclpy.init(context=context)
         node = make(context=context, namespace=self.namespace, enable_rosout=False)
-        executor = executor_class(context=context, **arguments)
+        executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         counters = getattr(node, "counters", Counters())
         thread = threading.Thread(target=spin, args=(executor, node, counters), daemon=True)
@@ -297,9 +297,7 @@ class World(Tester):
 
     def __enter__(self):
         self.node = self.run(
-            lambda **where: LocalizerNode(self.open_engine, parameter_overrides=self.overrides, **where),
-            MultiThreadedExecutor,
-            num_threads=3,
+            lambda **where: LocalizerNode(self.open_engine, parameter_overrides=self.overrides, **where)
         )
         return super().__enter__()
 

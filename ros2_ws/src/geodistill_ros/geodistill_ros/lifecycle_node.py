@@ -9,7 +9,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, JumpThreshold, TimeJump
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
@@ -51,14 +50,11 @@ class LocalizerNode(LifecycleNode):
         self._refusal = ""
         self._inputs: dict[str, Any] = {}
         self._declared = DeclaredParameters(self, lambda: self._session is None)
-        self._image_group = MutuallyExclusiveCallbackGroup()
-        self._sensor_group = MutuallyExclusiveCallbackGroup()
-        status_group = MutuallyExclusiveCallbackGroup()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         settings = self._declared.current()
-        self.create_timer(settings.diagnostics_period_s, self._guard("diagnostics", self.report), status_group, steady)
-        self.create_service(Trigger, "~/status", self._on_status, callback_group=status_group)
+        self.create_timer(settings.diagnostics_period_s, self._guard("diagnostics", self.report), clock=steady)
+        self.create_service(Trigger, "~/status", self._on_status)
         backward = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(backward, post_callback=self._guard("clock", self._on_jump))
         if settings.autostart:
@@ -128,25 +124,25 @@ class LocalizerNode(LifecycleNode):
     # Inputs
 
     def _subscribe(self, session: Session) -> None:
-        settings, images, sensors = self._declared.current(), self._image_group, self._sensor_group
+        settings = self._declared.current()
         compressed = settings.image_transport == "compressed"
         topic, kind = ("image/compressed", CompressedImage) if compressed else ("image", Image)
         lost = SubscriptionEventCallbacks(
             message_lost=lambda event: self.counters.add("images.lost", event.total_count_change)
         )
-        self._listen(NavSatFix, "fix", session.on_fix, 10, sensors)
+        self._listen(NavSatFix, "fix", session.on_fix, 10)
         if settings.heading_source in ("imu", "course"):
-            self._listen(Imu, "imu", session.sensors.on_imu, 50, sensors)
-        self._listen(Odometry, "odometry", session.sensors.on_odometry, 50, sensors)
+            self._listen(Imu, "imu", session.sensors.on_imu, 50)
+        self._listen(Odometry, "odometry", session.sensors.on_odometry, 50)
         if settings.camera_kind == "pinhole":
-            self._listen(CameraInfo, "camera_info", session.camera.on_camera_info, 1, sensors)
+            self._listen(CameraInfo, "camera_info", session.camera.on_camera_info, 1)
         # Last: an executor serves what is ready in this order, and sensors should be there before the image.
-        self._listen(kind, topic, session.on_image, 1, images, event_callbacks=lost)
+        self._listen(kind, topic, session.on_image, 1, event_callbacks=lost)
 
-    def _listen(self, kind: Any, topic: str, callback: Any, depth: int, group: Any, **more: Any) -> None:
+    def _listen(self, kind: Any, topic: str, callback: Any, depth: int, **more: Any) -> None:
         name = topic.split("/", maxsplit=1)[0]
         self._inputs[name] = self.create_subscription(
-            kind, topic, self._guard(name, callback), sensor_qos(depth), callback_group=group, **more
+            kind, topic, self._guard(name, callback), sensor_qos(depth), **more
         )
 
     def _stop_inputs(self) -> None:
