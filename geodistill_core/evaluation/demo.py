@@ -17,10 +17,11 @@ from geodistill_core.errors import BagError
 class DemoDrive:
     """A drive through a city of a style that no shipped network was trained on."""
 
-    style: str = "campus"
-    seed: int = 20_000
+    style: str = "midtown"
+    seed: int = 20_003
+    route: int = 1
     level: str = "standard"
-    frames: int = 140
+    frames: int = 180
     frame_rate_hz: float = 2.5
 
     @property
@@ -31,7 +32,7 @@ class DemoDrive:
     def synth_command(self, folder: Path) -> str:
         """The command that makes the same drive."""
         return (
-            f"geodistill bag synth {folder} --style {self.style} --seed {self.seed} --level {self.level} "
+            f"geodistill bag synth {folder} --style {self.style} --seed {self.seed} --route {self.route} --level {self.level} "
             f"--frames {self.frames} --rate {self.frame_rate_hz:g}"
         )
 
@@ -58,7 +59,7 @@ class DemoDrive:
             WORLD_VERSION,
             self.style,
             self.seed,
-            0,
+            self.route,
             self.level,
             self.frames,
             self.frame_rate_hz,
@@ -74,6 +75,7 @@ class DemoDrive:
             self.level,
             self.frames,
             frame_rate_hz=self.frame_rate_hz,
+            route=self.route,
             progress=lambda done, total: step(),
         )
 
