@@ -32,8 +32,8 @@ class DemoDrive:
     def synth_command(self, folder: Path) -> str:
         """The command that makes the same drive."""
         return (
-            f"geodistill bag synth {folder} --style {self.style} --seed {self.seed} --route {self.route} --level {self.level} "
-            f"--frames {self.frames} --rate {self.frame_rate_hz:g}"
+            f"geodistill bag synth {folder} --style {self.style} --seed {self.seed} --route {self.route} "
+            f"--level {self.level} --frames {self.frames} --rate {self.frame_rate_hz:g}"
         )
 
     def ready(self, bag: Path) -> bool:
