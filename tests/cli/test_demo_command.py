@@ -199,7 +199,7 @@ def test_only_what_is_absent_is_named(monkeypatch):
 
 def test_a_drive_is_used_again_only_while_it_is_untouched(drive, tmp_path):
     made = drive.manifest.synth
-    same = demo.DemoDrive(made.style, made.seed, made.level, made.frames, made.frame_rate_hz)
+    same = demo.DemoDrive(made.style, made.seed, made.route, made.level, made.frames, made.frame_rate_hz)
     folder = tmp_path / "source"
     folder.mkdir()
     for file in (drive.bag, drive.map, drive.sidecar):
@@ -210,7 +210,7 @@ def test_a_drive_is_used_again_only_while_it_is_untouched(drive, tmp_path):
     sidecar["synth"]["rig"] = demo.PANORAMA_RIG.kind
     (folder / "drive.json").write_text(json.dumps(sidecar))
     assert (other_rig, same.ready(bag)) == (made.rig == demo.PANORAMA_RIG.kind, True)
-    assert not demo.DemoDrive(made.style, made.seed + 1, made.level, made.frames, made.frame_rate_hz).ready(bag)
+    assert not demo.DemoDrive(made.style, made.seed + 1, made.route, made.level, made.frames, made.frame_rate_hz).ready(bag)
     (folder / "drive.mbtiles").write_bytes(b"changed")
     assert not same.ready(bag)
     (folder / "drive.json").write_text("{}")
