@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
-from geodistill_ros.bench import BenchOptions, bench
+from geodistill_ros.bench import BenchOptions, bench, rss_slope
 
 from geodistill_core.maps import RasterSource, write_mbtiles
 from geodistill_core.types import GeoPoint
@@ -42,3 +42,13 @@ def test_flood_keeps_the_newest_image_and_memory_flat(tmp_path, monkeypatch):
     # The two shared-memory segments of 32 MB fill once; 180 decoded images that stayed would be 270 MB.
     assert flood["rss_mb"]["last"] - flood["rss_mb"]["first"] < 130.0
     json.dumps(result, allow_nan=False)
+
+
+@pytest.mark.parametrize("leak_mb_per_min", [0.0, 12.0])
+def test_memory_slope_sees_a_leak_below_the_spikes_of_single_inferences(leak_mb_per_min):
+    seconds = np.arange(0.0, 60.0, 0.5)
+    spikes = np.random.default_rng(2).choice([0.0, 30.0, 90.0], len(seconds), p=[0.5, 0.3, 0.2])
+    slope = rss_slope(
+        [(s, 500.0 + leak_mb_per_min * s / 60.0 + spike) for s, spike in zip(seconds, spikes, strict=True)]
+    )
+    assert slope == pytest.approx(leak_mb_per_min, abs=2.0)

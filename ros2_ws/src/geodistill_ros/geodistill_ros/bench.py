@@ -35,7 +35,7 @@ WIDTH, HEIGHT = 1024, 512
 FLOOD_HZ = 30.0
 _ANSWER_S = 30.0
 _FIX_EVERY_S = 0.5
-_SETTLED_SHARE = 0.25
+_WINDOWS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +164,6 @@ def _flood(load: Load, seconds: float, rss_mb: Callable[[], float]) -> dict[str,
         pause.wait(max(0.0, len(sent) / FLOOD_HZ - (time.monotonic() - began_s)))
     load.wait_for(sent[-1])
     answered = [stamp for stamp in sent if stamp in load.latency_ms and stamp not in before]
-    settled = [point for point in memory if point[0] >= seconds * _SETTLED_SHARE]
-    times_s, sizes_mb = np.array(settled).T
-    slope_per_min = float(np.polyfit(times_s, sizes_mb, 1)[0]) * 60.0
     return {
         "seconds": seconds,
         "sent": len(sent),
@@ -174,8 +171,18 @@ def _flood(load: Load, seconds: float, rss_mb: Callable[[], float]) -> dict[str,
         "answered_hz": len(answered) / seconds,
         "newest_answered": sent[-1] in load.latency_ms,
         "age_ms": quantiles([load.latency_ms[stamp] for stamp in answered]),
-        "rss_mb": {"first": memory[0][1], "last": memory[-1][1], "slope_per_min": slope_per_min},
+        "rss_mb": {"first": memory[0][1], "last": memory[-1][1], "slope_per_min": rss_slope(memory)},
     }
+
+
+def rss_slope(memory: Sequence[tuple[float, float]]) -> float:
+    """MB per minute over the second half of (seconds, MB) samples.
+
+    One inference takes and gives back up to 90 MB, so only the smallest size within each of a few windows counts.
+    """
+    settled = np.array(memory[len(memory) // 2 :])
+    lowest = np.array([window[window[:, 1].argmin()] for window in np.array_split(settled, _WINDOWS)])
+    return float(np.polyfit(lowest[:, 0], lowest[:, 1], 1)[0]) * 60.0
 
 
 def _panorama() -> bytes:
@@ -195,7 +202,7 @@ def command(
     map_path: Annotated[Path, typer.Option("--map", help="Imagery with something at its centre.")],
     model: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")] = "tiny",
     frames: Annotated[int, typer.Option(min=1, help="Images sent one after another.")] = 30,
-    flood_s: Annotated[float, typer.Option(min=2.0, help="Seconds of 30 images each.")] = 20.0,
+    flood_s: Annotated[float, typer.Option(min=6.0, help="Seconds of 30 images each.")] = 20.0,
     json_path: JsonOption = None,
 ) -> None:
     """Measure the node: latency from image to pose, then a flood at 30 Hz."""
