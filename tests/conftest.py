@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One thread per library: the suite shares two cores with the processes it starts."""
+"""One thread per library, since the suite shares two cores with the processes it starts; and Ctrl-C works.
+
+A shell that starts the suite in the background makes it, and every process it starts, deaf to SIGINT.
+"""
 
 import os
+import signal
 
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
