@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
+from geodistill_ros.live_replay import replay
 from geodistill_ros.mount import ParameterMount, mount_parameters, rotation
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.replay.control import NodeControlError, NodeStatus
@@ -112,14 +115,33 @@ def test_drive_without_images_is_refused(tmp_path):
         play(tmp_path, write_small_drive(tmp_path, images=0))
 
 
-def test_command_prints_json_and_exits_with_3_for_drops(tmp_path):
-    write_small_drive(tmp_path, images=2, broken={1})
+def test_command_ends_with_one_line_and_the_exit_code_of_the_error(tmp_path):
+    write_small_drive(tmp_path, images=2)
     command = [sys.executable, "-m", "geodistill_ros.live_replay", "drive.mcap", "--map", "none.mbtiles"]
     failed = subprocess.run([*command, "-o", "r.mcap"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert failed.returncode == 4
     assert "none.mbtiles" in failed.stderr and "Traceback" not in failed.stderr
     refused = subprocess.run([*command, "-o", "r.mcap", "-p", "x"], cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode == 2 and "NAME:=VALUE" in refused.stderr
+
+
+@pytest.mark.parametrize(("answered", "code"), [(3, 0), (2, 3)])
+def test_command_prints_json_and_exits_with_3_for_drops(tmp_path, monkeypatch, answered, code):
+    drive = write_small_drive(tmp_path, images=3)
+    seen = []
+
+    def pretend(options, step):
+        seen.append(options)
+        return {"published": 3, "answered": answered, "dropped": {}}
+
+    monkeypatch.setattr("geodistill_ros.replay.session.live_replay", pretend)
+    app = typer.Typer()
+    app.command()(replay)
+    command = [str(drive), "--map", "m", "-o", "r.mcap", "-p", "prior:=flat", "-p", "threads:=2", "--json", "-"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == code
+    assert json.loads(result.stdout)["answered"] == answered
+    assert seen[0].parameters == {"prior": "flat", "threads": 2}
 
 
 @pytest.mark.parametrize("kind", ["panorama", "pinhole"])
