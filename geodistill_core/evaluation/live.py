@@ -26,7 +26,7 @@ from geodistill_core.localization import Localizer
 MODULE = "geodistill_ros.live_replay"
 UNACCOUNTED = "unaccounted"
 BUSY_SHARE = 0.4
-SLOWEST = 0.4
+SLOWEST = 0.5
 _PROBED = 6
 _STOP_S = 20.0
 
