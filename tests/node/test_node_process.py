@@ -22,8 +22,9 @@ SLOW_MACHINE = 20  # a busy machine gets this many times what an empty Python ta
 class Process:
     """A node in another process, its stderr, and a tester that shares its namespace."""
 
-    def __init__(self, command, namespace, **environment):
-        parameters = [word for name, value in FAST_PARAMETERS.items() for word in ("-p", f"{name}:={value}")]
+    def __init__(self, command, namespace, parameters=None, **environment):
+        if parameters is None:
+            parameters = [word for name, value in FAST_PARAMETERS.items() for word in ("-p", f"{name}:={value}")]
         paths = [str(HERE), str(HERE.parents[1]), str(HERE.parents[1] / "ros2_ws/src/geodistill_ros")]
         self.process = subprocess.Popen(
             [sys.executable, *command, "--ros-args", "-r", f"__ns:={namespace}", *parameters],
@@ -135,6 +136,14 @@ def test_killed_node_can_be_started_again(start, tester):
     assert tester.state() == "unconfigured"
     tester.start()
     tester.good_frame_gets_a_pose()
+
+
+@pytest.mark.parametrize("name", ["localizer.yaml", "replay.yaml"])
+def test_shipped_parameter_file_is_accepted(start, tester, name):
+    file = HERE.parents[1] / "launch/geodistill_bringup/config" / name
+    start("-m", "geodistill_ros.node", parameters=["--params-file", str(file)])
+    assert not tester.change(CONFIGURE)
+    assert tester.status()[1]["message"].startswith("configure refused: parameter 'map' is empty")
 
 
 def test_two_instances_do_not_hear_each_other(start, tester):
