@@ -183,7 +183,7 @@ def _last_answer(control: NodeControl, published: int) -> NodeStatus:
 def ros_node(domain_id: int, name: str = "geodistill_replay") -> Iterator[Node]:
     """A node that a thread of its own spins."""
     context = Context()
-    rclpy.init(context=context, domain_id=domain_id)
+    rclpy.init(args=[], context=context, domain_id=domain_id)
     node = rclpy.create_node(name, context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
