@@ -97,7 +97,7 @@ class Localizer:
             self._maps.move_to_end(center)
             return self._maps[center]
         tile = self.source.tile(center, self.config.tile_extent_m, self.network.metres_per_pixel)
-        self._maps[center] = tile, self.network.encode_map(*self.network.prepare_map(tile))
+        self._maps[center] = tile, self.network.encode_map(self.network.prepare_map(tile))
         while len(self._maps) > self.config.cached_tiles:
             self._maps.popitem(last=False)
         return self._maps[center]

@@ -5,15 +5,45 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 
+from geodistill_core.errors import ConfigError
 from geodistill_core.types import GroundImage, MapTile
+
+Geometry = Literal["compat", "corrected"]
+"""`compat` reproduces the published code's conventions (published weights need it), `corrected` is exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapInput:
+    """Network-ready tiles: `rgb` [B, 3, H, W] in 0..1, `valid` [B, H, W] in 0..1, `metres_per_pixel` [B], float32."""
+
+    rgb: Tensor
+    valid: Tensor
+    metres_per_pixel: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class GroundInput:
+    """Network-ready ground images, float32.
+
+    `pixels` [B, 3, H, W] RGB in 0..1; `visible` [B, H, W] in 0..1, the share of each pixel that a camera saw;
+    `mount` [B, 3], the camera's offset from the base in the level frame: forward, left and height in metres;
+    `intrinsics` [B, 3, 3], the camera matrix for these pixels (pixel centres at integers), None for a panorama.
+    """
+
+    pixels: Tensor
+    visible: Tensor
+    mount: Tensor
+    intrinsics: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MapFeatures:
-    """`features` [B, C, A, A] and `valid` [B, A, A] in 0..1, north-up, on cells of `metres_per_cell`."""
+    """`features` [B, C, A, A] and `valid` [B, A, A] in 0..1, north-up; what a one-level network knows of a map."""
 
     features: Tensor
     valid: Tensor
@@ -21,51 +51,60 @@ class MapFeatures:
 
 @dataclass(frozen=True, slots=True)
 class GroundFeatures:
-    """`features` [B, C, h, w] and `confidence` [B, h, w] on the ground view's grid, with the camera's `mount` [B, 3].
-
-    `mount` is the camera's offset from the base in the level frame: forward, left and height in metres.
-    """
+    """`features` [B, C, h, w] and `confidence` [B, h, w] on the ground view's grid, with the camera's `mount`."""
 
     features: Tensor
     confidence: Tensor
     mount: Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class GroundInput:
-    """A network-ready ground image: `pixels` [B, K, H, W] float32 and `mount` [B, 3] (see GroundFeatures)."""
-
-    pixels: Tensor
-    mount: Tensor
+MapT = TypeVar("MapT")
+GroundT = TypeVar("GroundT")
 
 
-class CrossViewNetwork(nn.Module, ABC):
-    """A network over map tiles of any size that answers with a similarity volume over (yaw, north, east).
+class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
+    """A network over map tiles that answers with logits over (yaw, north, east).
 
-    `metres_per_pixel` is the resolution of the tiles it reads, `metres_per_cell` that of its similarity volume, and
-    `template_extent_m` the width of ground it matches: a tile of extent E gives positions within +-(E - template)/2.
+    `metres_per_pixel` is the resolution of the tiles it reads and `map_size_px` their width, None where any width does
+    (then positions lie within half of tile extent minus `template_extent_m`, the width of ground it matches).
+    Cells of the answer are `metres_per_cell` wide; their grid is centred `heatmap_shift_cells` (columns east, rows
+    south) from the tile's centre, which is (0, 0) unless published conventions are reproduced.
     """
 
     metres_per_pixel: float
     metres_per_cell: float
     template_extent_m: float
+    map_size_px: int | None = None
+    heatmap_shift_cells: tuple[float, float] = (0.0, 0.0)
 
-    @abstractmethod
-    def prepare_map(self, tile: MapTile) -> tuple[Tensor, Tensor]:
-        """The tile as [1, 3, H, W] float32 and its validity as [1, H, W] float32."""
+    def prepare_map(self, tile: MapTile) -> MapInput:
+        """The tile as the network reads it (batch of one).
+
+        Raises:
+            ConfigError: the tile has not the size that the network reads.
+        """
+        height, width = tile.valid.shape
+        if self.map_size_px is not None and (height, width) != (self.map_size_px, self.map_size_px):
+            raise ConfigError(
+                f"the tile is {width} x {height} px; this network reads {self.map_size_px} x {self.map_size_px} px: "
+                f"ask the map for an extent of {self.map_size_px} times the metres per pixel"
+            )
+        rgb = torch.from_numpy(tile.rgb).permute(2, 0, 1).unsqueeze(0).float() / 255.0
+        valid = torch.from_numpy(tile.valid).unsqueeze(0).float()
+        return MapInput(rgb, valid, torch.tensor([tile.metres_per_pixel], dtype=torch.float32))
 
     @abstractmethod
     def prepare_ground(self, image: GroundImage) -> GroundInput:
         """The ground image as the network reads it (batch of one)."""
 
     @abstractmethod
-    def encode_map(self, rgb: Tensor, valid: Tensor) -> MapFeatures:
-        """Features of prepared tiles."""
+    def encode_map(self, tiles: MapInput) -> MapT:
+        """Everything about the tiles that does not depend on a ground image."""
 
     @abstractmethod
-    def encode_ground(self, ground: GroundInput) -> GroundFeatures:
-        """Features of prepared ground images."""
+    def encode_ground(self, ground: GroundInput) -> GroundT:
+        """Everything about the ground images that depends neither on a map nor on a heading."""
 
     @abstractmethod
-    def match(self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor) -> Tensor:
+    def match(self, ground: GroundT, map_features: MapT, yaw_enu_rad: Tensor) -> Tensor:
         """Logits [B, Y, P, P] for yaw hypotheses [B, Y] at every position; -inf where the map is not valid."""

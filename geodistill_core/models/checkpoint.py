@@ -63,7 +63,7 @@ def probe_output(network: CrossViewNetwork, seed: int) -> tuple[float, ...]:
     tile = MapTile(tile_rgb, np.ones((320, 320), bool), GeoPoint(0, 0), network.metres_per_pixel, "probe")
     with torch.inference_mode():
         ground = network.encode_ground(network.prepare_ground(GroundImage.panorama(panorama)))
-        logits = network.match(ground, network.encode_map(*network.prepare_map(tile)), torch.tensor([[0.0, 0.5]]))
+        logits = network.match(ground, network.encode_map(network.prepare_map(tile)), torch.tensor([[0.0, 0.5]]))
     flat = logits.flatten()
     return tuple(float(v) for v in flat[torch.linspace(0, len(flat) - 1, _PROBE_VALUES).long()])
 

@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masked normalised cross-correlation by FFT: the similarity of GeoDistill and G2SWeakly, with a validity mask."""
+"""Normalised cross-correlation by FFT: the similarity of GeoDistill, G2SWeakly and GGCVT.
+
+With map features s [C, A, A], map weight t [A, A] in 0..1, template b [C, k, k] and confidence q [k, k], at the
+template's top-left position p:
+
+    N(p) = sum s t b q^2,   D_map(p)^2 = sum s^2 t q^2,   D_ground(p)^2 = sum b^2 q^2 t,   similarity = N / (D_map D_ground)
+
+Everything that depends on the map alone is transformed once per tile (`CorrelationMap`).
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,35 +23,71 @@ def _spectrum(x: Tensor, size: int) -> Tensor:
     return torch.as_tensor(torch.fft.rfft2(x, s=(size, size)))
 
 
-def _correlate(map_spectrum: Tensor, template: Tensor, size: int) -> Tensor:
-    """Valid cross-correlation [..., P, P] of a map spectrum [..., A, F] with templates [..., k, k], P = A - k + 1."""
-    positions = size - template.shape[-1] + 1
-    product = map_spectrum * _spectrum(template, size).conj()
-    return torch.as_tensor(torch.fft.irfft2(product, s=(size, size))[..., :positions, :positions])
+@dataclass(frozen=True, slots=True)
+class CorrelationMap:
+    """Spectra of s t [..., C, A, F], of sum_c s^2 t [..., A, F] and of t [..., A, F] (None: t = 1); `size` = A."""
+
+    features: Tensor
+    energy: Tensor
+    weight: Tensor | None
+    size: int
+
+
+def correlation_map(features: Tensor, weight: Tensor | None = None) -> CorrelationMap:
+    """Transform map features [..., C, A, A] with weight [..., A, A] (None: all ones)."""
+    size = features.shape[-1]
+    weighted = features if weight is None else features * weight.unsqueeze(-3)
+    energy = (weighted * features).sum(dim=-3)
+    spectrum = None if weight is None else _spectrum(weight, size)
+    return CorrelationMap(_spectrum(weighted, size), _spectrum(energy, size), spectrum, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Numerator N, squared norms D_map^2 and D_ground^2, each broadcastable to [..., P, P]; squares are not negative.
+
+    `ground_total` [..., 1, 1] is D_ground^2 where the whole template lies on valid map.
+    """
+
+    numerator: Tensor
+    map_energy: Tensor
+    ground_energy: Tensor
+    ground_total: Tensor
+
+    def similarity(self, floor: float | None = None) -> Tensor:
+        """N / (D_map D_ground), the denominator kept at `floor` or more."""
+        denominator = (self.map_energy * self.ground_energy).sqrt()
+        return self.numerator / (denominator if floor is None else denominator.clamp(min=floor))
+
+
+def correlate(maps: CorrelationMap, template: Tensor, confidence: Tensor | None = None) -> Correlation:
+    """Correlate templates [..., C, k, k] with confidence [..., k, k] (None: all ones) with maps; leading axes broadcast."""
+    size, cells = maps.size, template.shape[-1]
+    positions = size - cells + 1
+
+    def back(product: Tensor) -> Tensor:
+        return torch.as_tensor(torch.fft.irfft2(product, s=(size, size)))[..., :positions, :positions]
+
+    weight = torch.ones_like(template[..., 0, :, :]) if confidence is None else confidence * confidence
+    weighted = template if confidence is None else template * weight.unsqueeze(-3)
+    numerator = back((maps.features * _spectrum(weighted, size).conj()).sum(dim=-3))
+    map_energy = back(maps.energy * _spectrum(weight, size).conj()).clamp(min=0.0)
+    template_energy = (template * weighted).sum(dim=-3)
+    total = template_energy.sum(dim=(-2, -1), keepdim=True)
+    if maps.weight is None:
+        return Correlation(numerator, map_energy, total, total)
+    ground_energy = back(maps.weight * _spectrum(template_energy, size).conj()).clamp(min=0.0)
+    return Correlation(numerator, map_energy, ground_energy, total)
 
 
 def normalized_cross_correlation(
     features: Tensor, valid: Tensor, template: Tensor, confidence: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Cosine similarity of a template with every window of a map.
+    """Similarity [..., P, P] and the share of the template's energy on valid map, in 0..1; energies are kept above zero.
 
-    With map features s [..., C, A, A], validity m [..., A, A] in 0..1, template b [..., C, k, k] and confidence
-    q [..., k, k] (leading dimensions broadcast):
-
-        N(p) = sum s m b q^2,  D_map(p)^2 = sum s^2 m q^2,  D_ground(p)^2 = sum b^2 q^2 m
-
-    Returns the similarity N / (D_map D_ground) [..., P, P] in -1..1 and the share of the template's energy that fell on
-    valid map [..., P, P].
+    Shapes: features [..., C, A, A], valid [..., A, A], template [..., C, k, k], confidence [..., k, k].
     """
-    size = features.shape[-1]
-    weight = confidence * confidence
-    masked = features * valid.unsqueeze(-3)
-    positions = size - template.shape[-1] + 1
-    product = (_spectrum(masked, size) * _spectrum(template * weight.unsqueeze(-3), size).conj()).sum(dim=-3)
-    numerator = torch.fft.irfft2(product, s=(size, size))[..., :positions, :positions]
-    map_energy = _correlate(_spectrum((masked * features).sum(dim=-3), size), weight, size)
-    template_energy = (template * template).sum(dim=-3) * weight
-    ground_energy = _correlate(_spectrum(valid, size), template_energy, size)
-    total = template_energy.sum(dim=(-2, -1), keepdim=True).clamp(min=_ENERGY_FLOOR)
-    denominator = (map_energy.clamp(min=_ENERGY_FLOOR) * ground_energy.clamp(min=_ENERGY_FLOOR)).sqrt()
-    return numerator / denominator, (ground_energy / total).clamp(0.0, 1.0)
+    found = correlate(correlation_map(features, valid), template, confidence)
+    ground, total = found.ground_energy.clamp(min=_ENERGY_FLOOR), found.ground_total.clamp(min=_ENERGY_FLOOR)
+    denominator = (found.map_energy.clamp(min=_ENERGY_FLOOR) * ground).sqrt()
+    return found.numerator / denominator, (ground / total).clamp(0.0, 1.0)

@@ -14,15 +14,15 @@ from torch.nn import functional as F
 
 from geodistill_core.geometry.ground_plane import camera_in_level
 from geodistill_core.models.backbones.unet import UNet
-from geodistill_core.models.base import CrossViewNetwork, GroundFeatures, GroundInput, MapFeatures
+from geodistill_core.models.base import CrossViewNetwork, GroundFeatures, GroundInput, MapFeatures, MapInput
 from geodistill_core.models.correlation import normalized_cross_correlation
 from geodistill_core.models.strip import StripGeometry, ground_strip, strip_coordinates
-from geodistill_core.types import GroundImage, MapTile
+from geodistill_core.types import GroundImage
 
 _MIN_VISIBLE_SHARE = 0.35
 
 
-class Tiny(CrossViewNetwork):
+class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
     """See the module; `widths` are the U-nets' channels, `channels` the feature's, `cells` the template's width."""
 
     metres_per_pixel = 0.25
@@ -49,26 +49,22 @@ class Tiny(CrossViewNetwork):
         self.register_buffer("east_m", axis.view(1, -1).expand(cells, -1).clone(), persistent=False)
         self.register_buffer("north_m", -axis.view(-1, 1).expand(-1, cells).clone(), persistent=False)
 
-    def prepare_map(self, tile: MapTile) -> tuple[Tensor, Tensor]:
-        """See the contract."""
-        rgb = torch.from_numpy(tile.rgb).permute(2, 0, 1).unsqueeze(0).float() / 255.0
-        return rgb, torch.from_numpy(tile.valid).unsqueeze(0).float()
-
     def prepare_ground(self, image: GroundImage) -> GroundInput:
-        """See the contract; the pixels are rgb and the visible share of the strip."""
+        """See the contract; the pixels are those of the canonical strip."""
         rgb, visible = ground_strip(image, self.strip)
-        pixels = torch.cat([torch.from_numpy(rgb).float() / 255.0, torch.from_numpy(visible).unsqueeze(-1)], dim=-1)
+        pixels = torch.from_numpy(rgb).permute(2, 0, 1).unsqueeze(0).float() / 255.0
         mount = torch.from_numpy(camera_in_level(image)[1]).float()
-        return GroundInput(pixels.permute(2, 0, 1).unsqueeze(0), mount.unsqueeze(0))
+        return GroundInput(pixels, torch.from_numpy(visible).unsqueeze(0), mount.unsqueeze(0))
 
-    def encode_map(self, rgb: Tensor, valid: Tensor) -> MapFeatures:
+    def encode_map(self, tiles: MapInput) -> MapFeatures:
         """See the contract; H and W divisible by 16."""
-        x = ((rgb - 0.5) * 4.0 * valid.unsqueeze(1)).contiguous(memory_format=torch.channels_last)
-        return MapFeatures(self.map_encoder(x), F.avg_pool2d(valid.unsqueeze(1), 2).squeeze(1))
+        valid = tiles.valid.unsqueeze(1)
+        x = ((tiles.rgb - 0.5) * 4.0 * valid).contiguous(memory_format=torch.channels_last)
+        return MapFeatures(self.map_encoder(x), F.avg_pool2d(valid, 2).squeeze(1))
 
     def encode_ground(self, ground: GroundInput) -> GroundFeatures:
         """See the contract; the strip is padded around its seam, so that the encoder sees across it."""
-        rgb, visible = ground.pixels[:, :3], ground.pixels[:, 3:4]
+        rgb, visible = ground.pixels, ground.visible.unsqueeze(1)
         x = torch.cat([(rgb - 0.5) * 4.0 * visible, visible, self.row_code.expand_as(visible)], dim=1)
         pad = 16
         x = F.pad(x, (pad, pad, 0, 0), mode="circular").contiguous(memory_format=torch.channels_last)

@@ -11,7 +11,7 @@ from geodistill_core.errors import ConfigError, MapError, RuntimeBackendError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization import Localizer, LocalizerConfig
 from geodistill_core.maps import MapSource
-from geodistill_core.models.base import CrossViewNetwork, GroundFeatures, GroundInput, MapFeatures
+from geodistill_core.models.base import CrossViewNetwork, GroundFeatures, GroundInput, MapFeatures, MapInput
 from geodistill_core.types import GeoPoint, GroundImage, MapTile, Prior, Status
 
 IMAGE = GroundImage.panorama(np.full((64, 128, 3), 90, np.uint8), 123)
@@ -51,14 +51,14 @@ class Oracle(CrossViewNetwork):
 
     def prepare_map(self, tile):
         self.center = tile.center
-        return torch.zeros(1, 3, 2, 2), torch.ones(1, 2, 2)
+        return MapInput(torch.zeros(1, 3, 2, 2), torch.ones(1, 2, 2), torch.tensor([0.5]))
 
     def prepare_ground(self, image):
-        return GroundInput(torch.zeros(1), torch.zeros(1, 3))
+        return GroundInput(torch.zeros(1), torch.zeros(1), torch.zeros(1, 3))
 
-    def encode_map(self, rgb, valid):
+    def encode_map(self, tiles):
         east, north = LocalFrame(self.center).to_enu(self.pose[0], self.pose[1])
-        return MapFeatures(torch.tensor([float(east), float(north)]), valid)
+        return MapFeatures(torch.tensor([float(east), float(north)]), tiles.valid)
 
     def encode_ground(self, ground):
         return GroundFeatures(ground.pixels, ground.pixels, ground.mount)

@@ -97,7 +97,7 @@ def test_logits_cover_the_window_and_are_minus_infinity_where_the_map_ends():
     tile = MapTile(rng.integers(0, 255, (320, 320, 3), np.uint8) * valid[..., None], valid, GeoPoint(0, 0), 0.25, "k")
     with torch.inference_mode():
         ground = network.encode_ground(network.prepare_ground(GroundImage.panorama(spot_panorama(0.3, 0.3))))
-        logits = network.match(ground, network.encode_map(*network.prepare_map(tile)), torch.tensor([[0.0, 0.3]]))
+        logits = network.match(ground, network.encode_map(network.prepare_map(tile)), torch.tensor([[0.0, 0.3]]))
     assert logits.shape == (1, 2, 64, 64)
     assert torch.isfinite(logits[..., :20]).all()
     assert torch.isneginf(logits[..., -10:]).all()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geodistill_core.models.base import GroundInput, MapFeatures
+from geodistill_core.models.base import GroundInput, MapFeatures, MapInput
 from geodistill_core.models.tiny import Tiny
 from geodistill_training.batches import Batch
 from geodistill_training.objectives import (
@@ -35,6 +35,11 @@ def turn_back(x: Tensor, gauge: int) -> Tensor:
     return torch.rot90(unflipped, -(gauge % 4), dims=(-2, -1))
 
 
+def ground_input(strip: Tensor, mount: Tensor) -> GroundInput:
+    """A batch's strips [B, 4, H, W] (rgb and visible share) as the network reads them."""
+    return GroundInput(strip[:, :3], strip[:, 3], mount)
+
+
 def encode_map_gauged(network: Tiny, tile: Tensor, gauge: int) -> MapFeatures:
     """Map features through a turned input, turned back.
 
@@ -42,7 +47,8 @@ def encode_map_gauged(network: Tiny, tile: Tensor, gauge: int) -> MapFeatures:
     input, so it cannot survive. The map is padded with what is not valid where the template would leave it.
     """
     valid = torch.ones(tile.shape[0], *tile.shape[-2:])
-    encoded = network.encode_map(turn(tile, gauge).contiguous(), valid)
+    resolution = torch.full((tile.shape[0],), network.metres_per_pixel)
+    encoded = network.encode_map(MapInput(turn(tile, gauge).contiguous(), valid, resolution))
     missing = max(0, network.cells + _SEARCHED_CELLS - 1 - encoded.valid.shape[-1])
     margin = [(missing + 1) // 2, missing // 2] * 2
     return MapFeatures(F.pad(turn_back(encoded.features, gauge), margin), F.pad(encoded.valid, margin))
@@ -52,7 +58,7 @@ def pretext_loss(network: Tiny, batch: Batch) -> Tensor:
     """Cross-entropy of the joint heat map at the place the flat-world strip was drawn from."""
     with torch.autocast("cpu", torch.bfloat16):
         maps = encode_map_gauged(network, batch["tile"], int(batch["gauge"]))
-        ground = network.encode_ground(GroundInput(batch["strip"], batch["mount"]))
+        ground = network.encode_ground(ground_input(batch["strip"], batch["mount"]))
     logits = network.match(ground, maps, batch["yaw"][:, None] + batch["yaw_offsets"])
     positions = logits.shape[-1]
     column = batch["place_m"][:, 0] / network.metres_per_cell + (positions - 1) / 2
@@ -67,7 +73,7 @@ def weak_loss(network: Tiny, batch: Batch) -> Tensor:
     """Batch-wise contrastive loss of real pairs at their heading priors."""
     with torch.autocast("cpu", torch.bfloat16):
         maps = encode_map_gauged(network, batch["tile"], int(batch["gauge"]))
-        ground = network.encode_ground(GroundInput(batch["strip"], batch["mount"]))
+        ground = network.encode_ground(ground_input(batch["strip"], batch["mount"]))
     template, confidence = network.lay_out(ground, batch["yaw"][:, None])
     return contrastive_loss(all_pairs_similarity(maps.features.float(), template[:, 0], confidence[:, 0]))
 
@@ -76,7 +82,7 @@ def weak_loss(network: Tiny, batch: Batch) -> Tensor:
 def teacher_heatmap(teacher: Tiny, batch: Batch, yaw: Tensor, sharpening: float) -> Tensor:
     """The teacher's sharpened heat map from the whole view, averaged over four turns of the map [B, Y, P, P]."""
     with torch.autocast("cpu", torch.bfloat16):
-        ground = teacher.encode_ground(GroundInput(batch["strip"], batch["mount"]))
+        ground = teacher.encode_ground(ground_input(batch["strip"], batch["mount"]))
         turns = [encode_map_gauged(teacher, batch["tile"], gauge) for gauge in (0, 1, 2, 3)]
     mean = torch.stack([m.features.float() for m in turns]).mean(0)
     logits = teacher.match(ground, MapFeatures(mean, turns[0].valid), yaw)
@@ -89,5 +95,5 @@ def distill_loss(network: Tiny, teacher: Tiny, batch: Batch, sharpening: float) 
     target = teacher_heatmap(teacher, batch, yaw, sharpening)
     with torch.autocast("cpu", torch.bfloat16):
         maps = encode_map_gauged(network, batch["tile"], int(batch["gauge"]))
-        ground = network.encode_ground(GroundInput(batch["student_strip"], batch["mount"]))
+        ground = network.encode_ground(ground_input(batch["student_strip"], batch["mount"]))
     return heatmap_cross_entropy(network.match(ground, maps, yaw), target)
