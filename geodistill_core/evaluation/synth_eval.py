@@ -25,7 +25,7 @@ from geodistill_core.evaluation.calibration import HeatMapScore, score_heatmap, 
 from geodistill_core.evaluation.files import versions
 from geodistill_core.evaluation.metrics import FrameResult, PoseAnswer, summarize
 from geodistill_core.localization import Localizer, LocalizerConfig
-from geodistill_core.models.base import CrossViewNetwork
+from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.manifest import Manifest
 
 PAIRS_PER_CITY = 25
@@ -69,7 +69,7 @@ class SynthSplit:
 
 
 def evaluate_synth(
-    network: CrossViewNetwork,
+    network: AnyNetwork,
     manifest: Manifest,
     wanted: SynthSplit,
     config: LocalizerConfig | None = None,

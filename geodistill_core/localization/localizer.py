@@ -18,7 +18,7 @@ from geodistill_core.errors import ConfigError, MapError, RuntimeBackendError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.estimate import EstimateConfig, estimate
 from geodistill_core.maps import MapSource, open_map
-from geodistill_core.models.base import CrossViewNetwork, MapFeatures
+from geodistill_core.models.base import AnyNetwork, MapFeatures
 from geodistill_core.models.checkpoint import load_checkpoint
 from geodistill_core.models.manifest import Manifest
 from geodistill_core.types import Array, Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior
@@ -50,9 +50,7 @@ class LocalizerConfig:
 class Localizer:
     """A network, its calibration and a map."""
 
-    def __init__(
-        self, network: CrossViewNetwork, manifest: Manifest, source: MapSource, config: LocalizerConfig
-    ) -> None:
+    def __init__(self, network: AnyNetwork, manifest: Manifest, source: MapSource, config: LocalizerConfig) -> None:
         self.network = network
         self.manifest = manifest
         self.source = source

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -108,3 +108,6 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     @abstractmethod
     def match(self, ground: GroundT, map_features: MapT, yaw_enu_rad: Tensor) -> Tensor:
         """Logits [B, Y, P, P] for yaw hypotheses [B, Y] at every position; -inf where the map is not valid."""
+
+
+AnyNetwork: TypeAlias = CrossViewNetwork[Any, Any]

@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from geodistill_core.errors import CheckpointError
-from geodistill_core.models.base import CrossViewNetwork
+from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.manifest import MANIFEST_NAME, WEIGHTS_NAME, Manifest, Probe, read_manifest
 from geodistill_core.models.registry import build
 from geodistill_core.types import Array, GeoPoint, GroundImage, MapTile
@@ -56,7 +56,7 @@ def _smooth_picture(rng: np.random.Generator, height: int, width: int) -> Array:
     return fine[0].permute(1, 2, 0).round().byte().numpy()
 
 
-def probe_output(network: CrossViewNetwork, seed: int) -> tuple[float, ...]:
+def probe_output(network: AnyNetwork, seed: int) -> tuple[float, ...]:
     """Logits at fixed places for a seeded tile and panorama: catches wrong weights, preprocessing and back ends."""
     rng = np.random.default_rng(seed)
     tile_rgb, panorama = _smooth_picture(rng, 320, 320), _smooth_picture(rng, 512, 1024)
@@ -103,7 +103,7 @@ def _check_tensors(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Pa
             )
 
 
-def load_checkpoint(name_or_path: str | Path) -> tuple[CrossViewNetwork, Manifest]:
+def load_checkpoint(name_or_path: str | Path) -> tuple[AnyNetwork, Manifest]:
     """A network in evaluation mode with verified weights, and its manifest.
 
     Raises:
@@ -124,7 +124,7 @@ def load_checkpoint(name_or_path: str | Path) -> tuple[CrossViewNetwork, Manifes
     return network, manifest
 
 
-def save_checkpoint(folder: Path, network: CrossViewNetwork, description: dict[str, Any]) -> Manifest:
+def save_checkpoint(folder: Path, network: AnyNetwork, description: dict[str, Any]) -> Manifest:
     """Write weights (16-bit) and manifest; hash and probe are computed here. Each file is replaced atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     halves = {key: tensor.detach().half().contiguous() for key, tensor in network.state_dict().items()}

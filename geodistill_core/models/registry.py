@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.models.base import CrossViewNetwork
+from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.tiny import Tiny
 
-ARCHITECTURES: dict[str, Callable[..., CrossViewNetwork]] = {"tiny": Tiny}
+ARCHITECTURES: dict[str, Callable[..., AnyNetwork]] = {"tiny": Tiny}
 
 
-def build(architecture: str, **arguments: Any) -> CrossViewNetwork:
+def build(architecture: str, **arguments: Any) -> AnyNetwork:
     """A network with fresh weights, in the memory layout that convolutions on a CPU run fastest in.
 
     Raises:

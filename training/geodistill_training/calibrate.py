@@ -23,7 +23,7 @@ from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.estimate import EstimateConfig, find_modes, published_covariance
 from geodistill_core.localization.localizer import Localizer, LocalizerConfig
-from geodistill_core.models.base import CrossViewNetwork
+from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.manifest import Calibration, Manifest
 from geodistill_core.types import Array, HeatMap
 
@@ -81,7 +81,7 @@ def truth_cell(heatmap: HeatMap, offset: Array) -> Array:
     return np.array([yaw, row, column])
 
 
-def collect(network: CrossViewNetwork, manifest: Manifest, pairs: int, level: str) -> list[HeldOut]:
+def collect(network: AnyNetwork, manifest: Manifest, pairs: int, level: str) -> list[HeldOut]:
     """Likelihood volumes of validation pairs, through the localizer with a flat prior."""
     plain = manifest.model_copy(update={"calibration": None})
     frames, cities = [], max(1, pairs // 25)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from geodistill_core.datasets.synthcity import TRAIN_STYLES, WORLD_VERSION
-from geodistill_core.models.base import CrossViewNetwork
+from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.checkpoint import load_checkpoint, save_checkpoint
 from geodistill_core.models.manifest import Manifest
 from geodistill_training.cache import render_cache
@@ -18,7 +18,7 @@ from geodistill_training.recipe import Recipe
 from geodistill_training.trainer import train
 
 
-def describe(recipe: Recipe, network: CrossViewNetwork) -> dict[str, Any]:
+def describe(recipe: Recipe, network: AnyNetwork) -> dict[str, Any]:
     """The manifest of a trained network, before its calibration, hash and probe."""
     data = recipe.data
     return {
@@ -43,7 +43,7 @@ def describe(recipe: Recipe, network: CrossViewNetwork) -> dict[str, Any]:
 
 
 def ship(
-    recipe: Recipe, network: CrossViewNetwork, output: Path, calibration_pairs: int, level: str = "standard"
+    recipe: Recipe, network: AnyNetwork, output: Path, calibration_pairs: int, level: str = "standard"
 ) -> Manifest:
     """Write the checkpoint, calibrate what was written, and write it again with its temperature."""
     description = describe(recipe, network)
