@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Published checkpoints become checkpoint folders here, and nowhere else."""
