@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The published bilinear sampler: absolute pixel coordinates, zero outside, no seam (GeoDistill, G2SWeakly, GGCVT)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def sample_published(features: Tensor, uv: Tensor) -> Tensor:
+    """Features [B, C, H, W] at pixels uv [B, *S, 2] (column, row; pixel centres at integers): [B, C, *S].
+
+    Bilinear within 0 <= column <= W-1 and 0 <= row <= H-1, zero elsewhere and where a coordinate is not finite. Exactly
+    on the last column or row both weights of that axis are zero, as in the published code, so the value there is zero.
+    Differentiable in features and uv. The answer's channels lie innermost in memory.
+    """
+    B, C, H, W = features.shape
+    column, row = uv.unbind(-1)
+    inside = (column >= 0) & (column <= W - 1) & (row >= 0) & (row <= H - 1)
+    column, row = column.where(inside, column.new_zeros(())), row.where(inside, row.new_zeros(()))
+    left, top = column.floor(), row.floor()
+    right, bottom = (left + 1).clamp(max=W - 1), (top + 1).clamp(max=H - 1)
+    to_left, to_top = (right - column) * inside, bottom - row
+    to_right, to_bottom = (column - left) * inside, row - top
+    weights = torch.stack([to_left * to_top, to_right * to_top, to_left * to_bottom, to_right * to_bottom], dim=-1)
+    sample = torch.arange(B, device=uv.device, dtype=torch.int32).view(-1, *[1] * (uv.dim() - 2)) * (H * W)
+    upper, lower = sample + (top * W).int(), sample + (bottom * W).int()
+    left_index, right_index = left.int(), right.int()
+    corners = [upper + left_index, upper + right_index, lower + left_index, lower + right_index]
+    rows = features.permute(0, 2, 3, 1).reshape(B * H * W, C)
+    picked = F.embedding_bag(
+        torch.stack(corners, dim=-1).view(-1, 4),
+        rows,
+        per_sample_weights=weights.view(-1, 4).to(rows.dtype),
+        mode="sum",
+    )
+    return picked.view(*uv.shape[:-1], C).movedim(-1, 1)
