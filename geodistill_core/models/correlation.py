@@ -4,7 +4,7 @@
 With map features s [C, A, A], map weight t [A, A] in 0..1, template b [C, k, k] and confidence q [k, k], at the
 template's top-left position p:
 
-    N(p) = sum s t b q^2,  D_map(p)^2 = sum s^2 t q^2,  D_ground(p)^2 = sum b^2 q^2 t,  similarity = N / (D_map D_ground)
+    N(p) = sum s t b q^2,  D_map(p)^2 = sum s^2 t q^2,  D_ground(p)^2 = sum b^2 q^2 t,  similarity N / (D_map D_ground)
 
 Everything that depends on the map alone is transformed once per tile (`CorrelationMap`).
 """
@@ -61,7 +61,7 @@ class Correlation:
 
 
 def correlate(maps: CorrelationMap, template: Tensor, confidence: Tensor | None = None) -> Correlation:
-    """Correlate templates [..., C, k, k], confidence [..., k, k] (None: all ones), with maps; leading axes broadcast."""
+    """Correlate templates [..., C, k, k] of confidence [..., k, k] (None: all ones) with maps; leading axes broadcast."""
     size, cells = maps.size, template.shape[-1]
     positions = size - cells + 1
 
