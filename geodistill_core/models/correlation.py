@@ -61,7 +61,7 @@ class Correlation:
 
 
 def correlate(maps: CorrelationMap, template: Tensor, confidence: Tensor | None = None) -> Correlation:
-    """Correlate templates [..., C, k, k] of confidence [..., k, k] (None: all ones) with maps; leading axes broadcast."""
+    """Correlate templates [..., C, k, k], confidence [..., k, k] (None: ones), with maps; leading axes broadcast."""
     size, cells = maps.size, template.shape[-1]
     positions = size - cells + 1
 

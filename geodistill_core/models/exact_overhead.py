@@ -69,7 +69,7 @@ def lies_inside(column: Tensor, row: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def sample_bilinear(volume: Tensor, column: Tensor, row: Tensor) -> Tensor:
-    """Bilinear samples [B, Y, C, k, k] of `volume` [B, C, h, w] at index coordinates [B, Y, k, k], held at its edges."""
+    """Bilinear samples [B, Y, C, k, k] of `volume` [B, C, h, w] at index coordinates [B, Y, k, k]; edges extend."""
     h, w = volume.shape[-2:]
     B, Y, k, _ = column.shape
     grid = torch.stack([(column + 0.5) / w * 2 - 1, (row + 0.5) / h * 2 - 1], dim=-1).clamp(-2.0, 2.0)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,73 +18,30 @@ from torch.nn import functional as F
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput, MapInput
-from geodistill_core.models.correlation import Correlation, CorrelationMap, correlate, correlation_map
-from geodistill_core.models.exact_overhead import (
-    FeatureCells,
-    lies_inside,
-    panorama_pixels,
-    pinhole_pixels,
-    sample_bilinear,
-    template_points,
-)
-from geodistill_core.models.published_overhead import panorama_uv, pinhole_uv
-from geodistill_core.models.sampling import sample_published
+from geodistill_core.models.correlation import Correlation, correlate, correlation_map
+from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
+from geodistill_core.models.templates import exact_template, published_template
 from geodistill_core.models.views import Resize, panorama_view, pinhole_view
 from geodistill_core.types import GroundImage
 
 _MIN_VALID_SHARE = 0.35
 _REACH_MARGIN = 1.06
-
-
-@dataclass(frozen=True, slots=True)
-class OverheadMap:
-    """Per level: `features` [B, C, A, A] and their `correlation` spectra; `metres_per_pixel` [B] of the tiles."""
-
-    features: Mapping[int, Tensor]
-    correlation: Mapping[int, CorrelationMap]
-    metres_per_pixel: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class OverheadGround:
-    """Per level: `features` [B, C, h, w] and `confidence` [B, 1, h, w] (or None), rows from `first_row` on.
-
-    `reach_m` is how far from the camera's foot the rows that were encoded show the ground.
-    """
-
-    features: Mapping[int, Tensor]
-    confidence: Mapping[int, Tensor | None]
-    first_row: Mapping[int, int]
-    source: GroundInput
-    reach_m: float
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """Geometry of one feature level.
-
-    `map_cells` A of the tile's feature map, `map_stride` tile pixels per cell, `ground` the ground view's cells and
-    `ground_size` (h, w) its feature map; `template` cells are matched; the published projection draws its overhead
-    view on `drawn_cells` cells, each `drawn_stride` tile pixels wide.
-    """
-
-    map_cells: int
-    map_stride: float
-    ground: FeatureCells
-    ground_size: tuple[int, int]
-    template: int
-    drawn_cells: int
-    drawn_stride: float
+_EXACT_FLOOR = 1e-9
 
 
 class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
-    """See the module. `levels` are trained on, the last one is matched."""
+    """See the module. `levels` are trained on, the last one is matched.
+
+    A panorama is continued by `seam_px` columns around its seam before it is encoded (the published code does not);
+    `Level.ground` and `Level.ground_size` of the network include them.
+    """
 
     panoramic: bool
     image_size: tuple[int, int]
     resize: Resize
     temperature: float
     similarity_floor: float | None = None
+    seam_px: int = 0
     levels: tuple[int, ...] = (0, 2)
 
     def __init__(self, geometry: Geometry, metres_per_pixel: float) -> None:
@@ -102,9 +58,7 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         """Features [B, C, A, A] of tiles [B, 3, H, W] (RGB in 0..1) at the asked levels."""
 
     @abstractmethod
-    def ground_levels(
-        self, pixels: Tensor, first_row: Mapping[int, int]
-    ) -> dict[int, tuple[Tensor, Tensor | None]]:
+    def ground_levels(self, pixels: Tensor, first_row: Mapping[int, int]) -> dict[int, tuple[Tensor, Tensor | None]]:
         """Features and confidence of ground images at the levels in `first_row`, from that feature row on."""
 
     def _set_cells(self) -> None:
@@ -145,7 +99,8 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         return self._encoded(ground, dict.fromkeys(levels, 0), math.inf)
 
     def _encoded(self, ground: GroundInput, first_row: dict[int, int], reach_m: float) -> OverheadGround:
-        found = self.ground_levels(ground.pixels, first_row)
+        pixels = F.pad(ground.pixels, (self.seam_px, self.seam_px, 0, 0), mode="circular")
+        found = self.ground_levels(pixels, first_row)
         features = {number: pair[0] for number, pair in found.items()}
         confidence = {number: pair[1] for number, pair in found.items()}
         return OverheadGround(features, confidence, first_row, ground, reach_m)
@@ -183,93 +138,13 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
                 f"tiles of {float(metres_per_pixel.max()):.4f} m per pixel make the template reach {reach_m:.1f} m, "
                 f"the ground was encoded up to {ground.reach_m:.1f} m; build the network with that metres_per_pixel"
             )
-        if self.geometry == "compat":
-            return self._published_template(ground, number, yaw_enu_rad, metres_per_pixel)
-        return self._exact_template(ground, number, yaw_enu_rad, metres_per_pixel)
+        lay_out = published_template if self.geometry == "compat" else exact_template
+        return lay_out(ground, number, self.level(number), yaw_enu_rad, metres_per_pixel)
 
-    def _exact_template(
-        self, ground: OverheadGround, number: int, yaw: Tensor, metres_per_pixel: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        level, source = self.level(number), ground.source
-        height = source.mount[:, 2].view(-1, 1, 1, 1)
-        forward, left = template_points(level.template, level.map_stride * metres_per_pixel, yaw, source.mount)
-        if source.intrinsics is None:
-            column, row = panorama_pixels(forward, left, height, self.image_size)
-        else:
-            column, row = pinhole_pixels(forward, left, height, source.intrinsics)
-        seen = lies_inside(column, row, self.image_size).float()
-        if not bool(source.visible.all()):
-            seen = seen * sample_bilinear(source.visible.unsqueeze(1), column, row)[:, :, 0]
-        column, row = level.ground.index(column, row)
-        row = row - ground.first_row[number]
-        features, confidence = ground.features[number], ground.confidence[number]
-        if confidence is None:
-            return sample_bilinear(features, column, row), seen
-        volume = sample_bilinear(torch.cat([features, confidence], dim=1), column, row)
-        return volume[:, :, :-1], volume[:, :, -1] * seen
-
-    def _published_template(
-        self, ground: OverheadGround, number: int, yaw: Tensor, metres_per_pixel: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """The published masks weigh template and confidence alike, before the correlation squares the latter."""
-        features, confidence = ground.features[number], ground.confidence[number]
-        mask = self._published_mask(ground, number)
-        volume = torch.cat([x for x in (features, confidence, mask) if x is not None], dim=1)
-        uv, seen = self._published_uv(ground, number, yaw, metres_per_pixel)
-        laid = sample_published(volume, uv - uv.new_tensor([0.0, ground.first_row[number]]))
-        laid = (laid if seen is None else laid * seen.unsqueeze(1)).transpose(1, 2)
-        channels = features.shape[1]
-        template, weight = laid[:, :, :channels], None if confidence is None else laid[:, :, channels]
-        if mask is not None:
-            projected = laid[:, :, -1]
-            template = template * projected.unsqueeze(2)
-            weight = projected if weight is None else weight * projected
-        return template, weight
-
-    def _published_mask(self, ground: OverheadGround, number: int) -> Tensor | None:
-        """Visible pixels at feature size [B, 1, h, w] from `first_row` on; panoramas' masks are rounded to 0 or 1."""
-        visible = ground.source.visible
-        if bool(visible.all()):
-            return None
-        mask = F.interpolate(visible.unsqueeze(1), size=self.level(number).ground_size, mode="bilinear")
-        return (mask.round() if self.panoramic else mask)[..., ground.first_row[number] :, :]
-
-    def _published_uv(
-        self, ground: OverheadGround, number: int, yaw: Tensor, metres_per_pixel: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Feature coordinates [B, Y, k, k, 2] of the template's cells, and for pinhole images which are visible."""
-        level, source = self.level(number), ground.source
-        metres_per_cell = (level.drawn_stride * metres_per_pixel).view(-1, 1)
-        height = source.mount[:, 2:3]
-        offset: tuple[Tensor | float, Tensor | float] = (0.0, 0.0)
-        if bool(source.mount[:, :2].any()):
-            c, s = torch.cos(yaw), torch.sin(yaw)
-            forward, left = source.mount[:, 0:1], source.mount[:, 1:2]
-            offset = (c * forward - s * left, s * forward + c * left)
-        if source.intrinsics is not None:
-            return pinhole_uv(
-                level.drawn_cells,
-                metres_per_cell,
-                level.ground_size,
-                source.intrinsics,
-                self.image_size,
-                height_m=height,
-                heading_rad=yaw,
-                shift_m=offset,
-                crop=level.template,
-            )
-        quarter = metres_per_cell * (level.drawn_cells / 4)
-        shift = offset if isinstance(offset[0], float) else (offset[0] / quarter, -offset[1] / quarter)
-        uv = panorama_uv(
-            level.drawn_cells,
-            metres_per_cell,
-            level.ground_size,
-            height_m=height,
-            rotation_rad=yaw - math.pi / 2,
-            shift=shift,
-            crop=level.template,
-        )
-        return uv, None
+    @property
+    def _floor(self) -> float | None:
+        """The least denominator of the similarity; exact templates may hold nothing that was seen."""
+        return self.similarity_floor if self.geometry == "compat" else _EXACT_FLOOR
 
     def correlation(
         self, ground: OverheadGround, map_features: OverheadMap, yaw_enu_rad: Tensor, number: int
@@ -283,12 +158,12 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
     ) -> Tensor:
         """Cosine similarity [B, Y, P, P] of the matched (or a given) level."""
         number = self.levels[-1] if number is None else number
-        return self.correlation(ground, map_features, yaw_enu_rad, number).similarity(self.similarity_floor)
+        return self.correlation(ground, map_features, yaw_enu_rad, number).similarity(self._floor)
 
     def match(self, ground: OverheadGround, map_features: OverheadMap, yaw_enu_rad: Tensor) -> Tensor:
         """See the contract: similarity / temperature."""
         found = self.correlation(ground, map_features, yaw_enu_rad, self.levels[-1])
-        logits = found.similarity(self.similarity_floor) / self.temperature
+        logits = found.similarity(self._floor) / self.temperature
         if map_features.correlation[self.levels[-1]].weight is None:
             return logits
         return logits.masked_fill(found.ground_energy < _MIN_VALID_SHARE * found.ground_total, -torch.inf)
