@@ -3,28 +3,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import torch
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.models.base import AnyNetwork
+from geodistill_core.models.base import AnyNetwork, Geometry
 from geodistill_core.models.tiny import Tiny
 
-ARCHITECTURES: dict[str, Callable[..., AnyNetwork]] = {"tiny": Tiny}
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network's constructor, and how published checkpoints of it are imported.
+
+    `published_keys` are (regex, replacement) pairs from published keys to ours, applied in order; `unused_keys` are
+    regexes of published keys that the network does not run. `variants` are the constructor arguments that published
+    checkpoints of different shape need; an import takes the first that fits.
+    """
+
+    network: Callable[..., AnyNetwork]
+    published_keys: tuple[tuple[str, str], ...] = ()
+    unused_keys: tuple[str, ...] = ()
+    variants: tuple[Mapping[str, Any], ...] = ({},)
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether the network knows the published conventions beside the exact ones."""
+        return "geometry" in inspect.signature(self.network).parameters
 
 
-def build(architecture: str, **arguments: Any) -> AnyNetwork:
+ARCHITECTURES: dict[str, Architecture] = {
+    "tiny": Architecture(Tiny),
+}
+
+
+def architecture(name: str) -> Architecture:
+    """The registered architecture.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"unknown architecture {name!r}; known: {', '.join(sorted(ARCHITECTURES))}")
+    return ARCHITECTURES[name]
+
+
+def build(name: str, geometry: Geometry = "corrected", **arguments: Any) -> AnyNetwork:
     """A network with fresh weights, in the memory layout that convolutions on a CPU run fastest in.
 
     Raises:
-        ConfigError: the architecture or an argument of it is unknown.
+        ConfigError: the architecture, the geometry or an argument is unknown.
     """
-    if architecture not in ARCHITECTURES:
-        raise ConfigError(f"unknown architecture {architecture!r}; known: {', '.join(sorted(ARCHITECTURES))}")
+    entry = architecture(name)
+    if geometry not in get_args(Geometry):
+        raise ConfigError(f"geometry {geometry!r} is neither {' nor '.join(get_args(Geometry))}")
+    if entry.has_geometry:
+        arguments["geometry"] = geometry
+    elif geometry != "corrected":
+        raise ConfigError(f"architecture {name!r} has exact geometry only; leave geometry {geometry!r} out")
     try:
-        network = ARCHITECTURES[architecture](**arguments)
+        network = entry.network(**arguments)
     except TypeError as error:
-        raise ConfigError(f"architecture {architecture!r} does not take {sorted(arguments)}: {error}") from error
+        raise ConfigError(f"architecture {name!r} does not take {sorted(arguments)}: {error}") from error
     return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
