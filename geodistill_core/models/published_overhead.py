@@ -129,7 +129,7 @@ def _device(*values: Scalars) -> torch.device:
 
 
 def _pixels(column: Tensor, row: Tensor) -> Tensor:
-    shape = torch.broadcast_shapes(column.shape, row.shape)
+    shape = torch.broadcast_shapes(column.shape, row.shape)  # type: ignore[no-untyped-call]
     return torch.stack([column.expand(shape), row.expand(shape)], dim=-1)
 
 
