@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import torch
@@ -16,18 +16,24 @@ from geodistill_core.models.tiny import Tiny
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
-    """A network's constructor, and how published checkpoints of it are imported.
+class Published:
+    """One kind of published checkpoint: `arguments` build the network that it fits.
 
-    `published_keys` are (regex, replacement) pairs from published keys to ours, applied in order; `unused_keys` are
-    regexes of published keys that the network does not run. `variants` are the constructor arguments that published
-    checkpoints of different shape need; an import takes the first that fits.
+    `keys` are (regex, replacement) pairs from published keys to ours, applied in order; `unused` are regexes of
+    published keys that this network does not run.
     """
 
+    keys: tuple[tuple[str, str], ...]
+    unused: tuple[str, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network's constructor and the published checkpoints that can be imported into it."""
+
     network: Callable[..., AnyNetwork]
-    published_keys: tuple[tuple[str, str], ...] = ()
-    unused_keys: tuple[str, ...] = ()
-    variants: tuple[Mapping[str, Any], ...] = ({},)
+    published: tuple[Published, ...] = ()
 
     @property
     def has_geometry(self) -> bool:
@@ -35,6 +41,7 @@ class Architecture:
         return "geometry" in inspect.signature(self.network).parameters
 
 
+# NAME: Architecture(Network, (Published(module.PUBLISHED_KEYS, module.UNUSED_KEYS), ...))
 ARCHITECTURES: dict[str, Architecture] = {
     "tiny": Architecture(Tiny),
 }
