@@ -66,7 +66,7 @@ def run_info(reader: DriveReader, localizer: Localizer, map_path: Path, mode: st
         "run": mode,
         "camera": "pinhole" if reader.pinhole else "panorama",
         "prior": localizer.config.prior,
-        "tile": f"{localizer.config.tile_extent_m:g} m",
+        "tile": f"{localizer.tile_extent_m:g} m",
         "fingerprint": localizer.fingerprint(),
     }
     if synth:

@@ -81,7 +81,6 @@ def evaluate_synth(
     after every pair.
     """
     config = config or LocalizerConfig()
-    half_window_m = (config.tile_extent_m - network.template_extent_m) / 2.0
     results, center, random = [], [], []
     scores: list[HeatMapScore | None] = []
     for number, (style, seed, index) in enumerate(wanted.cases()):
@@ -102,6 +101,7 @@ def evaluate_synth(
         gnss = (pair.prior.latitude, pair.prior.longitude)
         results.append(FrameResult(number, pair.truth, answer, gnss, None, dropped))
         center.append((pair.truth, center_answer(pair.prior)))
+        half_window_m = (localizer.tile_extent_m - network.template_extent_m) / 2.0
         rng = np.random.default_rng([seed, index])
         random.append((pair.truth, random_answer(pair.prior, half_window_m, rng)))
         step()

@@ -67,6 +67,12 @@ class Localizer:
         source = map if isinstance(map, MapSource) else open_map(map)
         return Localizer(*load_checkpoint(model), source, config or LocalizerConfig())
 
+    @property
+    def tile_extent_m(self) -> float:
+        """Width of the tiles that are matched: the network's own where it reads one size only."""
+        size = self.network.map_size_px
+        return self.config.tile_extent_m if size is None else size * self.network.metres_per_pixel
+
     @torch.inference_mode()
     def locate(self, image: GroundImage, prior: Prior) -> Estimate:
         """Where the image was taken, given roughly where and how the vehicle stood.
@@ -94,7 +100,7 @@ class Localizer:
         if center in self._maps:
             self._maps.move_to_end(center)
             return self._maps[center]
-        tile = self.source.tile(center, self.config.tile_extent_m, self.network.metres_per_pixel)
+        tile = self.source.tile(center, self.tile_extent_m, self.network.metres_per_pixel)
         self._maps[center] = tile, self.network.encode_map(self.network.prepare_map(tile))
         while len(self._maps) > self.config.cached_tiles:
             self._maps.popitem(last=False)
@@ -119,12 +125,14 @@ class Localizer:
             raise RuntimeBackendError(
                 "the network returned NaN or infinite logits; check the checkpoint and the runtime"
             )
-        heatmap = HeatMap(log_p, tile.center, self.network.metres_per_cell, yaw)
+        cell, (east, south) = self.network.metres_per_cell, self.network.heatmap_shift_cells
+        center = LocalFrame(tile.center).point(east * cell, -south * cell) if east or south else tile.center
+        heatmap = HeatMap(log_p, center, cell, yaw)
         if self.config.prior == "gaussian":
             log_p = log_p + self.log_prior(prior, heatmap)
         probability = np.exp(log_p - log_p.max())
         probability /= probability.sum()
-        return HeatMap(probability.astype(np.float32), tile.center, self.network.metres_per_cell, yaw)
+        return HeatMap(probability.astype(np.float32), center, cell, yaw)
 
     @staticmethod
     def log_prior(prior: Prior, grid: HeatMap) -> Array:
