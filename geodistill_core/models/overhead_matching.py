@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geodistill_core.errors import ConfigError
+from geodistill_core.geometry.resize import Resize
 from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput, MapInput
 from geodistill_core.models.correlation import Correlation, correlate, correlation_map
 from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
 from geodistill_core.models.templates import exact_template, published_template
-from geodistill_core.models.views import Resize, panorama_view, pinhole_view
+from geodistill_core.models.views import panorama_view, pinhole_view
 from geodistill_core.types import GroundImage
 
 _MIN_VALID_SHARE = 0.35

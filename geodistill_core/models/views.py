@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.ground_plane import (
@@ -18,18 +16,11 @@ from geodistill_core.geometry.ground_plane import (
     pixels_of_directions,
     sample,
 )
+from geodistill_core.geometry.resize import Resize, resize
 from geodistill_core.models.base import GroundInput
 from geodistill_core.types import Array, GroundImage, forward_optical_mount
 
-Resize = Literal["pil", "opencv"]
 _LEVEL_TOLERANCE_RAD = math.radians(0.05)
-
-
-def resize(rgb: Array, height: int, width: int, how: Resize) -> Array:
-    """Bilinear, as Pillow does it (area-aware) or as OpenCV does it (point-sampled): each network has its own habit."""
-    if how == "pil":
-        return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
-    return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _is_rotated(R: Array) -> bool:
