@@ -21,8 +21,15 @@ Padding = Literal["zeros", "circular", "reflect"]
 BLOCK_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
 HEAD_CHANNELS = 1280
 # repeats, kernel, stride of the first, expansion, output channels
-_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
-_STAGES += ((1, 3, 1, 6, 320),)
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
 _DROP_CONNECT = 0.2
 
 EFFICIENTNET_KEYS: tuple[tuple[str, str], ...] = (
