@@ -11,6 +11,7 @@ Everything that depends on the map alone is transformed once per tile (`Correlat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -56,28 +57,53 @@ class Correlation:
 
     def similarity(self, floor: float | None = None) -> Tensor:
         """N / (D_map D_ground), the denominator kept at `floor` or more."""
-        denominator = (self.map_energy * self.ground_energy).sqrt()
-        return self.numerator / (denominator if floor is None else denominator.clamp(min=floor))
+        energy = self.map_energy * self.ground_energy
+        return self.numerator / (energy if floor is None else energy.clamp(min=floor * floor)).sqrt()
 
 
 def correlate(maps: CorrelationMap, template: Tensor, confidence: Tensor | None = None) -> Correlation:
-    """Correlate templates [..., C, k, k], confidence [..., k, k] (None: ones), with maps; leading axes broadcast."""
+    """Correlate templates [..., C, k, k] with confidence [..., k, k] (None: ones) with maps; leading axes broadcast."""
+    return _correlation(maps, template, confidence, _matching_product)
+
+
+def correlate_all_pairs(maps: CorrelationMap, template: Tensor, confidence: Tensor | None = None) -> Correlation:
+    """Correlate every map [M, C, A, A] with every template [N, C, k, k]: norms and numerator broadcast to [M, N, P, P].
+
+    The batch-wise correlation of the weakly supervised objective (G2SWeakly, section 3.3).
+    """
+    return _correlation(maps, template, confidence, _all_pairs_product)
+
+
+def _correlation(
+    maps: CorrelationMap, template: Tensor, confidence: Tensor | None, product: Callable[[Tensor, Tensor], Tensor]
+) -> Correlation:
     size, cells = maps.size, template.shape[-1]
     positions = size - cells + 1
 
-    def back(product: Tensor) -> Tensor:
-        return torch.as_tensor(torch.fft.irfft2(product, s=(size, size)))[..., :positions, :positions]
+    def correlated(map_spectra: Tensor, templates: Tensor) -> Tensor:
+        found = torch.as_tensor(torch.fft.irfft2(product(map_spectra, _spectrum(templates, size)), s=(size, size)))
+        return found[..., :positions, :positions]
 
-    weight = torch.ones_like(template[..., 0, :, :]) if confidence is None else confidence * confidence
-    weighted = template if confidence is None else template * weight.unsqueeze(-3)
-    numerator = back((maps.features * _spectrum(weighted, size).conj()).sum(dim=-3))
-    map_energy = back(maps.energy * _spectrum(weight, size).conj()).clamp(min=0.0)
-    template_energy = (template * weighted).sum(dim=-3)
-    total = template_energy.sum(dim=(-2, -1), keepdim=True)
+    weight = torch.ones_like(template[..., :1, :, :]) if confidence is None else confidence.square().unsqueeze(-3)
+    weighted = template if confidence is None else template * weight
+    numerator = correlated(maps.features, weighted)
+    map_energy = correlated(maps.energy.unsqueeze(-3), weight).clamp(min=0.0)
+    template_energy = (template * weighted).sum(dim=-3, keepdim=True)
+    total = template_energy.sum(dim=(-3, -2, -1)).unsqueeze(-1).unsqueeze(-1)
     if maps.weight is None:
         return Correlation(numerator, map_energy, total, total)
-    ground_energy = back(maps.weight * _spectrum(template_energy, size).conj()).clamp(min=0.0)
+    ground_energy = correlated(maps.weight.unsqueeze(-3), template_energy).clamp(min=0.0)
     return Correlation(numerator, map_energy, ground_energy, total)
+
+
+def _matching_product(maps: Tensor, templates: Tensor) -> Tensor:
+    return (maps * templates.conj()).sum(dim=-3)
+
+
+def _all_pairs_product(maps: Tensor, templates: Tensor) -> Tensor:
+    """Spectra [M, C, A, F] and [N, C, A, F] to [M, N, A, F], one matrix product for each frequency."""
+    by_frequency = torch.matmul(maps.flatten(-2).permute(2, 0, 1), templates.flatten(-2).conj().permute(2, 1, 0))
+    return by_frequency.permute(1, 2, 0).reshape(len(maps), len(templates), *maps.shape[-2:])
 
 
 def normalized_cross_correlation(

@@ -7,28 +7,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from geodistill_core.models.correlation import correlate_all_pairs, correlation_map
+
+_ENERGY_FLOOR = 1e-8
+
 
 def all_pairs_similarity(features: Tensor, template: Tensor, confidence: Tensor) -> Tensor:
     """Best similarity [M, N] of every map [M, C, A, A] with every template [N, C, k, k] over all positions.
 
-    The batch-wise correlation of the weakly supervised objective, as one product per frequency.
+    The batch-wise correlation of the weakly supervised objective.
     """
-    size, positions = features.shape[-1], features.shape[-1] - template.shape[-1] + 1
-    weight = confidence.square()
-
-    def spectra(x: Tensor) -> Tensor:
-        return torch.as_tensor(torch.fft.rfft2(x, s=(size, size))).flatten(-2)
-
-    def correlate(maps: Tensor, templates: Tensor) -> Tensor:
-        product = torch.matmul(spectra(maps).permute(2, 0, 1), spectra(templates).conj().permute(2, 1, 0))
-        volume = product.permute(1, 2, 0).reshape(len(maps), len(templates), size, size // 2 + 1)
-        return torch.as_tensor(torch.fft.irfft2(volume, s=(size, size))[..., :positions, :positions])
-
-    numerator = correlate(features, template * weight.unsqueeze(1))
-    map_energy = correlate(features.square().sum(1, keepdim=True), weight.unsqueeze(1)).clamp(min=1e-8)
-    template_energy = (template.square().sum(1) * weight).sum((-2, -1)).clamp(min=1e-8)
-    similarity = numerator * torch.rsqrt(map_energy * template_energy[None, :, None, None])
-    return similarity.flatten(-2).amax(-1)
+    found = correlate_all_pairs(correlation_map(features), template, confidence)
+    energy = found.map_energy.clamp(min=_ENERGY_FLOOR) * found.ground_energy.clamp(min=_ENERGY_FLOOR)
+    return (found.numerator * torch.rsqrt(energy)).flatten(-2).amax(-1)
 
 
 def contrastive_loss(best: Tensor, sharpness: float = 20.0) -> Tensor:
