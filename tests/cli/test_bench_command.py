@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`geodistill bench` measures every stage it names and refuses what it cannot measure."""
+
+import json
+
+import pytest
+
+
+def test_each_stage_and_frame_of_a_network_is_measured(geodistill):
+    done = geodistill("bench", "tiny", "--runs", "2", "--threads", "1", "--json", "-")
+    assert done.code == 0
+    result = json.loads(done.out)
+    (network,) = result["networks"]
+    stages = network["stages"]
+    assert set(stages) == {"map", "ground", "match"}
+    for stage in (*stages.values(), network["seen_tile"], network["new_tile"]):
+        assert 0 < stage["min_ms"] <= stage["median_ms"] <= stage["p90_ms"]
+    assert network["seen_tile"]["min_ms"] >= stages["ground"]["min_ms"] + stages["match"]["min_ms"]
+    assert network["new_tile"]["median_ms"] > network["seen_tile"]["median_ms"]
+    assert network["parameters"] > 1_000_000
+    assert stages["map"]["gmacs"] > stages["match"]["gmacs"]
+    assert result["machine"]["threads"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("no_such_network",), "no_such_network"),
+        (("tiny", "--runs", "0"), "runs 0"),
+        (("tiny", "--geometry", "spherical"), "spherical"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_with_exit_code_2(geodistill, arguments, named):
+    done = geodistill("bench", *arguments)
+    assert done.code == 2
+    assert named in done.err
