@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -15,11 +15,15 @@ from geodistill_core.models.exact_overhead import FeatureCells
 
 @dataclass(frozen=True, slots=True)
 class OverheadMap:
-    """Per level: `features` [B, C, A, A] and their `correlation` spectra; `metres_per_pixel` [B] of the tiles."""
+    """Per level: `features` [B, C, A, A] and their `correlation` spectra; `metres_per_pixel` [B] of the tiles.
+
+    `uncertainty` [B, 1, A, A] per level scales the map's energy in GGCVT; other networks have none.
+    """
 
     features: Mapping[int, Tensor]
     correlation: Mapping[int, CorrelationMap]
     metres_per_pixel: Tensor
+    uncertainty: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,9 +94,10 @@ def pinhole_uv(
     """Pixels [*L, k, k, 2] of a cells x cells grid in a forward-looking camera, and which cells it sees [*L, k, k].
 
     Published KITTI code: the grid's origin is cell cells//2, `heading_rad` is counter-clockwise from east (grid right),
-    `shift_m` (right, up) moves the camera from the origin, `height_m` is its height. `intrinsics` [*L, 3, 3] hold for
-    an image of `image_size` (H, W) and are scaled to feature maps of `size` without half-pixel terms. Unseen cells have
-    pixel (0, 0). `within_image` False (GGCVT) counts every cell in front of the camera as seen.
+    `shift_m` (forward, left) moves the camera from the origin, `height_m` is its height. `intrinsics` [*L, 3, 3] hold
+    for an image of `image_size` (H, W) and are scaled to feature maps of `size` without half-pixel terms. Unseen cells have
+    pixel (0, 0). `within_image` False (GGCVT) counts every cell in front of the camera as seen, and leaves the others
+    the pixels of points a micrometre ahead, far outside the image.
     """
     device = intrinsics.device
     (height, width), (image_height, image_width) = size, image_size
@@ -114,8 +115,10 @@ def pinhole_uv(
     fy, cy = camera[..., 1, 1, :, :] * (height / image_height), camera[..., 1, 2, :, :] * (height / image_height)
     column = fx * (right_m * inverse) + cx
     row = (fy * _over_cells(height_m)) * inverse + cy
-    seen = in_front & (column >= 0) & (column < width) & (row >= 0) & (row < height) if within_image else in_front
     pixels = _pixels(column, row)
+    if not within_image:
+        return pixels, in_front.expand(pixels.shape[:-1])
+    seen = in_front & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     seen = seen.expand(pixels.shape[:-1])
     return pixels * seen.unsqueeze(-1), seen
 

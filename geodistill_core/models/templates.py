@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from geodistill_core.models.base import GroundInput
 from geodistill_core.models.exact_overhead import (
     lies_inside,
     panorama_pixels,
@@ -25,7 +26,19 @@ def exact_template(
     ground: OverheadGround, number: int, level: Level, yaw_enu_rad: Tensor, metres_per_pixel: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Features [B, Y, C, k, k] and confidence [B, Y, k, k], zero where no camera saw, for yaws [B, Y]."""
-    source = ground.source
+    column, row, seen = exact_pixels(ground.source, level, yaw_enu_rad, metres_per_pixel)
+    row = row - ground.first_row[number]
+    features, confidence = ground.features[number], ground.confidence[number]
+    if confidence is None:
+        return sample_bilinear(features, column, row), seen
+    volume = sample_bilinear(torch.cat([features, confidence], dim=1), column, row)
+    return volume[:, :, :-1], volume[:, :, -1] * seen
+
+
+def exact_pixels(
+    source: GroundInput, level: Level, yaw_enu_rad: Tensor, metres_per_pixel: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Feature coordinates (column, row) of the template's cells, and how much of each was seen, all [B, Y, k, k]."""
     size = (source.pixels.shape[-2], source.pixels.shape[-1])
     height = source.mount[:, 2].view(-1, 1, 1, 1)
     forward, left = template_points(level.template, level.map_stride * metres_per_pixel, yaw_enu_rad, source.mount)
@@ -37,12 +50,7 @@ def exact_template(
     if not bool(source.visible.all()):
         seen = seen * sample_bilinear(source.visible.unsqueeze(1), column, row)[:, :, 0]
     column, row = level.ground.index(column, row)
-    row = row - ground.first_row[number]
-    features, confidence = ground.features[number], ground.confidence[number]
-    if confidence is None:
-        return sample_bilinear(features, column, row), seen
-    volume = sample_bilinear(torch.cat([features, confidence], dim=1), column, row)
-    return volume[:, :, :-1], volume[:, :, -1] * seen
+    return column, row, seen
 
 
 def published_template(
@@ -55,7 +63,7 @@ def published_template(
     features, confidence = ground.features[number], ground.confidence[number]
     mask = _published_mask(ground, number, level)
     volume = torch.cat([x for x in (features, confidence, mask) if x is not None], dim=1)
-    uv, seen = _published_uv(ground, level, yaw_enu_rad, metres_per_pixel)
+    uv, seen = published_pixels(ground.source, level, yaw_enu_rad, metres_per_pixel)
     laid = sample_published(volume, uv - uv.new_tensor([0.0, ground.first_row[number]]))
     laid = (laid if seen is None else laid * seen.unsqueeze(1)).transpose(1, 2)
     channels = features.shape[1]
@@ -75,26 +83,29 @@ def _published_mask(ground: OverheadGround, number: int, level: Level) -> Tensor
     return (mask.round() if ground.source.intrinsics is None else mask)[..., ground.first_row[number] :, :]
 
 
-def _published_uv(
-    ground: OverheadGround, level: Level, yaw: Tensor, metres_per_pixel: Tensor
+def published_pixels(
+    source: GroundInput, level: Level, yaw: Tensor, metres_per_pixel: Tensor, *, within_image: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """Feature coordinates [B, Y, k, k, 2] of the template's cells, and for pinhole images which are visible."""
-    source = ground.source
+    """Feature coordinates [B, Y, k, k, 2] of the template's cells, and for pinhole images which are visible.
+
+    `within_image` False takes every cell in front of a pinhole camera for visible.
+    """
     metres_per_cell = (level.drawn_stride * metres_per_pixel).view(-1, 1)
     height = source.mount[:, 2:3]
-    east, north = _camera_offset(source.mount, yaw)
     if source.intrinsics is not None:
         return pinhole_uv(
             level.drawn_cells,
             metres_per_cell,
             level.ground_size,
-            source.intrinsics,
+            source.intrinsics.unsqueeze(1),
             (source.pixels.shape[-2], source.pixels.shape[-1]),
             height_m=height,
             heading_rad=yaw,
-            shift_m=(east, north),
+            shift_m=(source.mount[:, 0:1], source.mount[:, 1:2]),
             crop=level.template,
+            within_image=within_image,
         )
+    east, north = _camera_offset(source.mount, yaw)
     quarter = metres_per_cell * (level.drawn_cells / 4)
     uv = panorama_uv(
         level.drawn_cells,
