@@ -95,9 +95,9 @@ def pinhole_uv(
 
     Published KITTI code: the grid's origin is cell cells//2, `heading_rad` is counter-clockwise from east (grid right),
     `shift_m` (forward, left) moves the camera from the origin, `height_m` is its height. `intrinsics` [*L, 3, 3] hold
-    for an image of `image_size` (H, W) and are scaled to feature maps of `size` without half-pixel terms. Unseen cells have
-    pixel (0, 0). `within_image` False (GGCVT) counts every cell in front of the camera as seen, and leaves the others
-    the pixels of points a micrometre ahead, far outside the image.
+    for an image of `image_size` (H, W) and are scaled to feature maps of `size` without half-pixel terms. Unseen cells
+    have pixel (0, 0). `within_image` False (GGCVT) counts every cell in front of the camera as seen, and leaves the
+    others the pixels of points a micrometre ahead, far outside the image.
     """
     device = intrinsics.device
     (height, width), (image_height, image_width) = size, image_size
