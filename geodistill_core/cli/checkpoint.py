@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`geodistill checkpoint`: list and verify trained networks."""
+"""`geodistill checkpoint`: list and verify trained networks, import published ones."""
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from geodistill_core.cli.output import JsonOption, emit, table
+from geodistill_core.errors import ConfigError
 
-app = typer.Typer(help="List and verify trained networks.", no_args_is_help=True)
+app = typer.Typer(help="List, verify and import trained networks.", no_args_is_help=True)
 
 
 @app.callback()
 def main() -> None:
-    """List and verify trained networks."""
+    """List, verify and import trained networks."""
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -66,3 +69,50 @@ def verify(
         console.print(shown)
 
     emit(facts, json_path, render)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A published .pth, .pt or .safetensors file; nothing in it is run.")],
+    arch: Annotated[str, typer.Option(help="The architecture that it was trained as.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint folder to write.")],
+    geometry: Annotated[
+        str, typer.Option(help="compat: the published conventions, which published weights need; or corrected.")
+    ] = "compat",
+    licence: Annotated[str, typer.Option(help="The licence of the weights.")] = "unknown: ask the authors",
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Make a checkpoint folder of a published file.
+
+    Exits with 4 when the file is damaged, hostile, or of another architecture, and then says which one it fits.
+    """
+    from geodistill_core.models.importing.published import import_published
+
+    if output.exists() and not force:
+        raise ConfigError(f"{output} exists; give another folder, or --force to replace it")
+    manifest, found = import_published(file, arch, output, geometry=geometry, licence=licence)  # type: ignore[arg-type]
+    told = {"name", "architecture", "arguments", "sha256", "licence", "source", "probe"}
+    facts = {**manifest.model_dump(mode="json", include=told), "tensors": len(found.keys)}
+    emit(facts, json_path, lambda out: _render_import(out, output, facts))
+
+
+def _render_import(console: Console, folder: Path, facts: dict[str, Any]) -> None:
+    source, expected = facts["source"], facts["probe"]["expected"]
+    shown = table(f"{facts['architecture']} in {folder}", "", "")
+    shown.add_row("file", f"{source['file']} ({source['format']})")
+    shown.add_row("SHA-256 of the file", source["sha256"])
+    shown.add_row("SHA-256 of the weights", facts["sha256"])
+    shown.add_row("tensors mapped", str(facts["tensors"]))
+    shown.add_row("tensors dropped", _families(source["dropped"]))
+    shown.add_row("rounded from float64", _families(source["rounded"]))
+    shown.add_row("arguments", ", ".join(f"{key} {value}" for key, value in facts["arguments"].items()))
+    shown.add_row("probe", " ".join(f"{value:.4g}" for value in expected[:4]) + " ...")
+    shown.add_row("licence", facts["licence"])
+    console.print(shown)
+
+
+def _families(keys: list[str]) -> str:
+    """Keys by their first part: `TransRefine 66, coe_R 1`."""
+    counts = Counter(key.partition(".")[0] for key in keys)
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing"

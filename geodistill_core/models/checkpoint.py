@@ -19,14 +19,15 @@ from torch import Tensor
 from geodistill_core.errors import CheckpointError
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.manifest import MANIFEST_NAME, WEIGHTS_NAME, Manifest, Probe, read_manifest
+from geodistill_core.models.probe import probe_deviation, probe_output
 from geodistill_core.models.registry import build
-from geodistill_core.types import Array, GeoPoint, GroundImage, MapTile
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 _MAX_WEIGHT_BYTES = 4 << 30
 _MAX_HEADER_BYTES = 1 << 20
-_DTYPES = {torch.float16, torch.bfloat16, torch.float32}
-_PROBE_VALUES = 16
+_FLOATS = {torch.float16, torch.bfloat16, torch.float32}
+_PROBE_SEED = 7
+_PROBE_TOLERANCE = 1e-2
 
 
 def shipped_checkpoints() -> list[str]:
@@ -48,24 +49,6 @@ def resolve(name_or_path: str | Path) -> Path:
         f"no checkpoint {str(name_or_path)!r}: neither a shipped one ({shipped}) nor a folder with {MANIFEST_NAME}; "
         "give a name or the folder's path"
     )
-
-
-def _smooth_picture(rng: np.random.Generator, height: int, width: int) -> Array:
-    coarse = torch.from_numpy(rng.uniform(0, 255, (1, 3, height // 16, width // 16)))
-    fine = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)
-    return fine[0].permute(1, 2, 0).round().byte().numpy()
-
-
-def probe_output(network: AnyNetwork, seed: int) -> tuple[float, ...]:
-    """Logits at fixed places for a seeded tile and panorama: catches wrong weights, preprocessing and back ends."""
-    rng = np.random.default_rng(seed)
-    tile_rgb, panorama = _smooth_picture(rng, 320, 320), _smooth_picture(rng, 512, 1024)
-    tile = MapTile(tile_rgb, np.ones((320, 320), bool), GeoPoint(0, 0), network.metres_per_pixel, "probe")
-    with torch.inference_mode():
-        ground = network.encode_ground(network.prepare_ground(GroundImage.panorama(panorama)))
-        logits = network.match(ground, network.encode_map(network.prepare_map(tile)), torch.tensor([[0.0, 0.5]]))
-    flat = logits.flatten()
-    return tuple(float(v) for v in flat[torch.linspace(0, len(flat) - 1, _PROBE_VALUES).long()])
 
 
 def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -97,9 +80,11 @@ def _check_tensors(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Pa
             f"{path} does not fit: missing {missing[:5]}, unexpected {unexpected[:5]}, shapes {shapes[:5]}"
         )
     for key, tensor in found.items():
-        if tensor.dtype not in _DTYPES or not torch.isfinite(tensor).all():
+        allowed = _FLOATS if wanted[key].is_floating_point() else {wanted[key].dtype}
+        if tensor.dtype not in allowed or not torch.isfinite(tensor).all():
             raise CheckpointError(
-                f"{path}: tensor {key} is {tensor.dtype} or holds NaN; expected finite 16- or 32-bit floats"
+                f"{path}: tensor {key} is {tensor.dtype} or holds NaN; expected finite values of "
+                f"{', '.join(sorted(str(dtype) for dtype in allowed))}"
             )
 
 
@@ -114,8 +99,8 @@ def load_checkpoint(name_or_path: str | Path) -> tuple[AnyNetwork, Manifest]:
     network = build(manifest.architecture, **manifest.arguments).eval()
     weights = _read_weights(folder / WEIGHTS_NAME, manifest.sha256)
     _check_tensors(weights, network.state_dict(), folder / WEIGHTS_NAME)
-    network.load_state_dict({key: tensor.float() for key, tensor in weights.items()}, strict=True)
-    deviation = np.abs(np.subtract(probe_output(network, manifest.probe.seed), manifest.probe.expected)).max()
+    network.load_state_dict(weights, strict=True)
+    deviation = probe_deviation(probe_output(network, manifest.probe.seed), manifest.probe.expected)
     if not deviation <= manifest.probe.tolerance:
         raise CheckpointError(
             f"{folder}: the probe deviates by {deviation:.2e}, limit {manifest.probe.tolerance:.0e}; "
@@ -124,18 +109,31 @@ def load_checkpoint(name_or_path: str | Path) -> tuple[AnyNetwork, Manifest]:
     return network, manifest
 
 
-def save_checkpoint(folder: Path, network: AnyNetwork, description: dict[str, Any]) -> Manifest:
-    """Write weights (16-bit) and manifest; hash and probe are computed here. Each file is replaced atomically."""
-    folder.mkdir(parents=True, exist_ok=True)
-    halves = {key: tensor.detach().half().contiguous() for key, tensor in network.state_dict().items()}
-    data = save_tensors(halves)
+def save_checkpoint(
+    folder: Path, network: AnyNetwork, description: dict[str, Any], dtype: torch.dtype = torch.float16
+) -> Manifest:
+    """Write weights (floats as `dtype`) and manifest; hash and probe are computed here. Files are replaced atomically.
+
+    Raises:
+        CheckpointError: the network's answer to the probe is not finite.
+    """
+    weights = {key: _stored(tensor, dtype) for key, tensor in network.state_dict().items()}
+    data = save_tensors(weights)
     rounded = build(description["architecture"], **description.get("arguments", {})).eval()
-    rounded.load_state_dict({key: tensor.float() for key, tensor in halves.items()}, strict=True)
-    probe = Probe(seed=7, expected=probe_output(rounded, 7), tolerance=1e-2)
+    rounded.load_state_dict(weights, strict=True)
+    expected = probe_output(rounded, _PROBE_SEED)
+    if not np.isfinite(expected).all():
+        raise CheckpointError("the network's answer to the probe is not finite; its weights are not usable")
+    probe = Probe(seed=_PROBE_SEED, expected=expected, tolerance=_PROBE_TOLERANCE)
     full = Manifest.model_validate({**description, "sha256": hashlib.sha256(data).hexdigest(), "probe": probe})
     text = json.dumps(full.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((WEIGHTS_NAME, data), (MANIFEST_NAME, text.encode())):
         temporary = folder / f".{name}.partial"
         temporary.write_bytes(content)
         os.replace(temporary, folder / name)
     return full
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return (tensor.detach().to(dtype) if tensor.is_floating_point() else tensor).contiguous()

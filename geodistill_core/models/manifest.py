@@ -30,11 +30,26 @@ class Calibration(_Strict):
 
 
 class Probe(_Strict):
-    """A seeded input (see `checkpoint.probe_output`) and the logits it must give."""
+    """A seeded input (see `probe.probe_output`) and the logits it must give; `tolerance` is a share of the largest."""
 
     seed: int
     expected: tuple[float, ...] = Field(min_length=8)
     tolerance: float = Field(gt=0, le=0.1)
+
+
+class Source(_Strict):
+    """The published file that an imported checkpoint was made from.
+
+    `dropped` are its keys that the network does not run, `rounded` those that were float64, `importer` is the version
+    of this package.
+    """
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    format: str
+    dropped: tuple[str, ...]
+    rounded: tuple[str, ...]
+    importer: str
 
 
 class Manifest(_Strict):
@@ -52,6 +67,7 @@ class Manifest(_Strict):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     probe: Probe
     licence: str = Field(min_length=2)
+    source: Source | None = None
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
@@ -33,20 +33,29 @@ def renamed(key: str, published: Sequence[tuple[str, str]]) -> str:
     return name
 
 
+def sources(keys: Iterable[str], published: Sequence[tuple[str, str]], unused: Sequence[str]) -> dict[str, str]:
+    """Our name -> published key, without the keys of unused parts.
+
+    Raises:
+        CheckpointError: two keys get one name, or two rules fight over a key.
+    """
+    found: dict[str, str] = {}
+    for key in keys:
+        if is_unused(key, unused):
+            continue
+        name = renamed(key, published)
+        if name in found:
+            raise CheckpointError(
+                f"keys {found[name]!r} and {key!r} are both renamed to {name!r}; make the rules exclusive"
+            )
+        found[name] = key
+    return found
+
+
 def rename(state: dict[str, Tensor], published: Sequence[tuple[str, str]], unused: Sequence[str]) -> dict[str, Tensor]:
     """The state dict under our keys, without the tensors of unused parts; values are shared, not copied.
 
     Raises:
         CheckpointError: two keys get one name, or two rules fight over a key.
     """
-    source: dict[str, str] = {}
-    for key in state:
-        if is_unused(key, unused):
-            continue
-        name = renamed(key, published)
-        if name in source:
-            raise CheckpointError(
-                f"keys {source[name]!r} and {key!r} are both renamed to {name!r}; make the rules exclusive"
-            )
-        source[name] = key
-    return {name: state[key] for name, key in source.items()}
+    return {name: state[key] for name, key in sources(state, published, unused).items()}

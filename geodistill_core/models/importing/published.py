@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A published checkpoint file becomes a checkpoint folder: accepted whole, or refused with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from geodistill_core import __version__
+from geodistill_core.errors import CheckpointError, ConfigError
+from geodistill_core.models.base import Geometry
+from geodistill_core.models.checkpoint import save_checkpoint
+from geodistill_core.models.importing.fit import Fit, best_fits, fit
+from geodistill_core.models.importing.foreign import ForeignFile, open_foreign
+from geodistill_core.models.manifest import Manifest, Source
+from geodistill_core.models.registry import build
+
+
+def import_published(
+    path: Path,
+    architecture: str,
+    folder: Path,
+    *,
+    geometry: Geometry,
+    licence: str,
+) -> tuple[Manifest, Fit]:
+    """Write `folder` from a `.pth`, `.pt` or `.safetensors` file; returns its manifest and what was mapped.
+
+    Raises:
+        ConfigError: the architecture, the geometry or the licence is not usable.
+        CheckpointError: the file is not a safe, complete and finite state dict of the architecture.
+    """
+    if len(licence.strip()) < 2:
+        raise ConfigError(f"licence {licence!r} says nothing; give its name, or leave it out")
+    foreign = open_foreign(path)
+    found = _exact_fit(foreign, architecture)
+    arguments = {**found.arguments, "geometry": geometry}
+    network = build(architecture, **arguments).eval()
+    network.load_state_dict(_accepted(foreign, found), strict=True)
+    source = Source(
+        file=path.name,
+        sha256=foreign.sha256(),
+        format=foreign.outer,
+        dropped=found.dropped,
+        rounded=tuple(key for key in found.keys.values() if foreign.tensors[key].dtype == torch.float64),
+        importer=f"geodistill {__version__}",
+    )
+    description = {
+        "name": folder.name,
+        "architecture": architecture,
+        "arguments": arguments,
+        "inputs": {"map_size_px": network.map_size_px, "template_extent_m": network.template_extent_m},
+        "metres_per_pixel": network.metres_per_pixel,
+        "preprocessing": "inside the network, as published",
+        "training": {"data": "as published, see source"},
+        "calibration": None,
+        "licence": licence,
+        "source": source,
+    }
+    return save_checkpoint(folder, network, description, torch.float32), found
+
+
+def _exact_fit(foreign: ForeignFile, architecture: str) -> Fit:
+    found = fit(foreign.tensors, architecture)
+    if found.exact:
+        return found
+    best = best_fits(foreign.tensors)[0]
+    if best.exact:
+        advice = f"it fits {best.architecture}: give --arch {best.architecture}"
+    elif best.share > 0:
+        advice = f"nothing fits; the nearest is {best.describe()}"
+    else:
+        advice = "it resembles no registered architecture"
+    raise CheckpointError(f"{foreign.path} does not fit {found.describe()}; {advice}")
+
+
+def _accepted(foreign: ForeignFile, found: Fit) -> dict[str, Tensor]:
+    """Our names -> finite values; float64 is rounded to float32."""
+    values = foreign.values(found.keys.values())
+    accepted = {}
+    for ours, key in found.keys.items():
+        accepted[ours] = values[key].float() if values[key].is_floating_point() else values[key]
+        if not torch.isfinite(accepted[ours]).all():
+            raise CheckpointError(f"{foreign.path}: tensor {key} holds NaN or infinity; the checkpoint is damaged")
+    return accepted
