@@ -23,7 +23,7 @@ from geodistill_core.maps.source import MapInfo
 from geodistill_core.maps.target import Target
 from geodistill_core.types import Array, GeoPoint
 
-_NAME = re.compile(r"satellite_(-?\d+(?:\.\d+)?)_(-?\d+(?:\.\d+)?)\.(?:png|jpe?g|webp)", re.IGNORECASE)
+TILE_NAME = re.compile(r"satellite_(-?\d+(?:\.\d+)?)_(-?\d+(?:\.\d+)?)\.(?:png|jpe?g|webp)", re.IGNORECASE)
 _CACHED_TILES = 32
 
 
@@ -84,7 +84,7 @@ class FolderSource(GriddedSource):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        matches = [match for path in sorted(folder.iterdir()) if (match := _NAME.fullmatch(path.name))]
+        matches = [match for path in sorted(folder.iterdir()) if (match := TILE_NAME.fullmatch(path.name))]
         if not matches:
             raise MapError(f"{folder} holds no satellite_LATITUDE_LONGITUDE.png; give a folder of such tiles")
         self.naming = _read_naming(folder / "tiles.yaml")
