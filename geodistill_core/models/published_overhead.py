@@ -144,13 +144,18 @@ def _cell_indices(cells: int, crop: int | None, device: torch.device) -> Tensor:
 def _bearings(
     cells: int, crop: int | None, east: Scalars, south: Scalars, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Each cell's azimuth from the camera as a share of a turn clockwise from south, and its distance in cells."""
+    """Each cell's azimuth from the camera as a share of a turn clockwise from south, and its distance in cells.
+
+    The azimuth is rounded step by step as in the published code: on the grid's diagonals rounding alone decides
+    between two columns, and GGCVT attends to the one it picks.
+    """
     index = _cell_indices(cells, crop, device).double()
     centre = cells / 2 - 0.5
     x = index - centre - east * (cells / 4)
     y = index.unsqueeze(-1) - centre - south * (cells / 4)
-    turn = torch.atan2(y, x) / (2 * math.pi) - 0.25
-    return (turn - turn.floor()).float(), torch.hypot(x, y).float()
+    azimuth = torch.remainder(torch.atan2(y.float(), x.float()), 2 * math.pi)
+    turn = torch.remainder(azimuth - math.pi / 2, 2 * math.pi) / (2 * math.pi)
+    return turn, torch.hypot(x, y).float()
 
 
 @lru_cache(maxsize=64)
