@@ -39,8 +39,10 @@ class _Sipped(io.FileIO):
         return super().read(_MAX_DIRECTORY_BYTES if size is None or size < 0 else size) or b""
 
 
-def check_archive(path: Path) -> None:
+def check_archive(path: Path) -> set[int]:
     """Accept what `torch.save` writes: stored entries inside the file, and a pickle of plain tensors.
+
+    Returns the sizes (bytes) of the storages that the file holds.
 
     Raises:
         CheckpointError: the directory is damaged, an entry claims more than the file holds or is compressed, or the
@@ -48,7 +50,8 @@ def check_archive(path: Path) -> None:
     """
     try:
         with _Sipped(path) as file, zipfile.ZipFile(file) as archive:
-            pickle_entry = _check_entries(path, archive.infolist())
+            entries = archive.infolist()
+            pickle_entry = _check_entries(path, entries)
             program = archive.read(pickle_entry)
             order = pickle_entry.filename.removesuffix("data.pkl") + "byteorder"
             if order in archive.namelist() and archive.read(order) != b"little":
@@ -58,6 +61,7 @@ def check_archive(path: Path) -> None:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(f"{path} is not a readable zip file ({error}); fetch it again") from error
     _check_pickle(path, program)
+    return {entry.file_size for entry in entries if "/data/" in entry.filename}
 
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:

@@ -101,8 +101,9 @@ def open_foreign(path: Path) -> ForeignFile:
     with path.open("rb") as file:
         head = file.read(9)
     if head.startswith(b"PK\x03\x04"):
-        check_archive(path)
+        sizes = check_archive(path)
         state, beside = _unwrapped(path, _load(path, map_location="meta"))
+        _check_storages(path, state, sizes)
         return _described(path, "torch zip", beside, state)
     if head[8:] == b"{":
         return _described(path, "safetensors", (), _safetensors_shapes(path, int.from_bytes(head[:8], "little")))
@@ -144,6 +145,17 @@ def _unwrapped(path: Path, loaded: Any) -> tuple[dict[str, Tensor], tuple[str, .
                 "save model.state_dict() alone"
             )
     return loaded, beside
+
+
+def _check_storages(path: Path, state: dict[str, Tensor], sizes: set[int]) -> None:
+    """No tensor lies in a storage, or reaches beyond one, that the file does not hold."""
+    for key, tensor in state.items():
+        claimed = tensor.untyped_storage().nbytes()
+        if tensor.numel() and claimed not in sizes:
+            raise CheckpointError(
+                f"{path}: tensor {key[:80]!r} claims a storage of {claimed} bytes, the file holds none of that size; "
+                "it is damaged or hostile"
+            )
 
 
 def _safetensors(path: Path) -> Any:
