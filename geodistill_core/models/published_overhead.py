@@ -97,7 +97,7 @@ def pinhole_uv(
     `shift_m` (forward, left) moves the camera from the origin, `height_m` is its height. `intrinsics` [*L, 3, 3] hold
     for an image of `image_size` (H, W) and are scaled to feature maps of `size` without half-pixel terms. Unseen cells
     have pixel (0, 0). `within_image` False (GGCVT) counts every cell in front of the camera as seen, and leaves the
-    others the pixels of points a micrometre ahead, far outside the image.
+    others' projections divided by a micrometre instead of their depth, far outside the image.
     """
     device = intrinsics.device
     (height, width), (image_height, image_width) = size, image_size
@@ -113,8 +113,8 @@ def pinhole_uv(
     camera = intrinsics[..., None, None]
     fx, cx = camera[..., 0, 0, :, :] * (width / image_width), camera[..., 0, 2, :, :] * (width / image_width)
     fy, cy = camera[..., 1, 1, :, :] * (height / image_height), camera[..., 1, 2, :, :] * (height / image_height)
-    column = fx * (right_m * inverse) + cx
-    row = (fy * _over_cells(height_m)) * inverse + cy
+    column = (fx * right_m + cx * ahead_m) * inverse
+    row = (fy * _over_cells(height_m) + cy * ahead_m) * inverse
     pixels = _pixels(column, row)
     if not within_image:
         return pixels, in_front.expand(pixels.shape[:-1])
@@ -162,5 +162,7 @@ def _bearings(
 def _cached_bearings(
     cells: int, crop: int | None, east: float, south: float, device: torch.device
 ) -> tuple[Tensor, Tensor]:
+    """The same of the whole grid, then cropped: vectorised and scalar arc tangents differ in their last bit."""
     with torch.inference_mode(False):  # tensors made in inference mode could not serve training later
-        return _bearings(cells, crop, east, south, device)
+        turn, distance = _bearings(cells, None, east, south, device)
+        return (turn, distance) if crop is None else (center_crop(turn, crop), center_crop(distance, crop))
