@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geodistill_core.errors import CheckpointError
+from geodistill_core.errors import CheckpointError, ConfigError
 from geodistill_core.models.importing.key_map import is_unused, sources
 from geodistill_core.models.registry import ARCHITECTURES, Published, architecture, build
 
@@ -62,12 +62,11 @@ def fit(tensors: Mapping[str, Tensor], name: str) -> Fit:
     """The best fit of an architecture among the published kinds it knows; values are not looked at.
 
     Raises:
-        ConfigError: the architecture is unknown.
-        CheckpointError: nothing published is known to fit it.
+        ConfigError: the architecture is unknown, or nothing published is known to fit it.
     """
     kinds = architecture(name).published
     if not kinds:
-        raise CheckpointError(f"no published checkpoint is known for {name!r}; its own checkpoints need no import")
+        raise ConfigError(f"no published checkpoint is known for {name!r}; its own checkpoints need no import")
     return max((_fit_kind(tensors, name, kind) for kind in kinds), key=lambda found: found.share)
 
 
