@@ -11,6 +11,7 @@ from typing import Any, get_args
 import torch
 
 from geodistill_core.errors import ConfigError
+from geodistill_core.models import g2sweakly, geodistill_vgg
 from geodistill_core.models.base import AnyNetwork, Geometry
 from geodistill_core.models.tiny import Tiny
 
@@ -41,9 +42,19 @@ class Architecture:
         return "geometry" in inspect.signature(self.network).parameters
 
 
+_G2SWEAKLY = (
+    Published(g2sweakly.PUBLISHED_KEYS, g2sweakly.UNUSED_KEYS),
+    Published(g2sweakly.SHARED_PUBLISHED_KEYS, g2sweakly.SHARED_UNUSED_KEYS, {"shared": True}),
+)
+
 # NAME: Architecture(Network, (Published(module.PUBLISHED_KEYS, module.UNUSED_KEYS), ...))
 ARCHITECTURES: dict[str, Architecture] = {
     "tiny": Architecture(Tiny),
+    "g2sweakly_vigor": Architecture(g2sweakly.G2SWeaklyVigor, _G2SWEAKLY),
+    "g2sweakly_kitti": Architecture(g2sweakly.G2SWeaklyKitti, _G2SWEAKLY),
+    "geodistill_kitti_vgg": Architecture(
+        geodistill_vgg.GeoDistillKittiVgg, (Published(geodistill_vgg.PUBLISHED_KEYS, geodistill_vgg.UNUSED_KEYS),)
+    ),
 }
 
 

@@ -74,8 +74,8 @@ class VggMaps:
 
 def unit_norm(features: Tensor) -> Tensor:
     """Features [B, C, H, W] scaled to unit length over C, H and W of each sample (floor 1e-12)."""
-    length = torch.linalg.vector_norm(features, dim=(1, 2, 3), keepdim=True)
-    return torch.as_tensor(features / length.clamp(min=1e-12))
+    length = features.flatten(1).norm(dim=1)  # rounds with the order of summation: channels outermost, as published
+    return torch.as_tensor(features / length.clamp(min=1e-12).view(-1, 1, 1, 1))
 
 
 def conv3x3(in_channels: int, out_channels: int, *, bias: bool = False) -> nn.Conv2d:
