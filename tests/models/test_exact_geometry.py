@@ -97,17 +97,18 @@ def matched(name, geometry, seed, yaw, place, mount):
         similarity = network.similarity(network.encode_ground(ground), maps, torch.tensor([[yaw]]))[0, 0]
     row, column = divmod(int(similarity.argmax()), similarity.shape[1])
     middle, (shift_east, shift_south) = (similarity.shape[0] - 1) / 2, network.heatmap_shift_cells
-    east = column + vertex(similarity[row], column) - middle + shift_east
-    north = middle - row - vertex(similarity[:, column], row) - shift_south
+    right, down = vertex(similarity, row, column)
+    east, north = column + right - middle + shift_east, middle - row - down - shift_south
     return east - place[0], north - place[1], float(similarity.max())
 
 
-def vertex(values, index):
-    """Offset of a parabola's vertex through the three values around an index."""
-    if not 0 < index < len(values) - 1:
-        return 0.0
-    a, b, c = (float(v) for v in values[index - 1 : index + 2])
-    return 0.5 * (a - c) / (a - 2 * b + c)
+def vertex(surface, row, column):
+    """Columns and rows from the highest cell to the vertex of the paraboloid through its neighbourhood."""
+    y, x = np.mgrid[-1:2, -1:2].reshape(2, -1)
+    values = surface[row - 1 : row + 2, column - 1 : column + 2].double().numpy().ravel()
+    terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+    _, bx, by, axx, ayy, axy = np.linalg.lstsq(terms, values, rcond=None)[0]
+    return np.linalg.solve([[2 * axx, axy], [axy, 2 * ayy]], [-bx, -by])
 
 
 @pytest.mark.parametrize("name", PANORAMIC + PINHOLE)
@@ -131,3 +132,43 @@ def test_compat_geometry_shows_the_published_bias(name):
     yaw, height = (math.pi / 2, 2.0) if name in PANORAMIC else (0.0, 1.65)
     east, north, similarity = matched(name, "compat", 5, yaw, (0.0, 0.0), (0.0, 0.0, height))
     assert math.hypot(east, north) > 0.3 or similarity < 0.95
+
+
+def drawn(name, geometry, yaw, height):
+    """The template of a ground view that is one everywhere, and its confidence [k, k]."""
+    network = build(name, geometry=geometry).eval()
+    network.ground_levels = lambda pixels, first_row: {
+        n: (torch.ones(1, 1, network.level(n).ground_size[0] - row, network.level(n).ground_size[1]), None)
+        for n, row in first_row.items()
+    }
+    H, W = network.image_size
+    ground = GroundInput(
+        torch.zeros(1, 3, H, W),
+        torch.ones(1, H, W),
+        torch.tensor([[0.0, 0.0, height]]),
+        None if network.panoramic else K,
+    )
+    number = network.levels[-1]
+    with torch.inference_mode():
+        template, confidence = network.template(
+            network.encode_ground(ground), number, torch.tensor([[yaw]]), torch.tensor([network.metres_per_pixel])
+        )
+    return template[0, 0, 0], torch.ones_like(template[0, 0, 0]) if confidence is None else confidence[0, 0]
+
+
+@pytest.mark.parametrize(("geometry", "torn"), [("corrected", False), ("compat", True)])
+def test_only_the_published_panorama_is_torn_straight_behind_the_camera(geometry, torn):
+    template, confidence = drawn("g2sweakly_vigor", geometry, math.pi / 2, 2.0)
+    behind = (template * confidence)[
+        template.shape[0] // 2 + 4 :, template.shape[1] // 2 - 2 : template.shape[1] // 2 + 2
+    ]
+    assert bool((behind == 0).any()) == torn
+
+
+@pytest.mark.parametrize(("geometry", "counted"), [("corrected", False), ("compat", True)])
+def test_only_the_published_correlation_counts_cells_that_no_camera_saw(geometry, counted):
+    template, confidence = drawn("geodistill_kitti_vgg", geometry, 0.0, 1.65)
+    behind_camera = slice(0, template.shape[1] // 2 - 2)
+    assert bool((confidence[:, behind_camera] > 0).any()) == counted
+    if counted:
+        assert bool((template[:, behind_camera] == 0).all())
