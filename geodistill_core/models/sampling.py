@@ -22,7 +22,7 @@ def sample_published(features: Tensor, uv: Tensor) -> Tensor:
     left, top = column.floor(), row.floor()
     right, bottom = (left + 1).clamp(max=W - 1), (top + 1).clamp(max=H - 1)
     to_left, to_top = (right - column) * inside, bottom - row
-    to_right, to_bottom = (column - left) * inside, row - top
+    to_right, to_bottom = column - left, row - top
     weights = torch.stack([to_left * to_top, to_right * to_top, to_left * to_bottom, to_right * to_bottom], dim=-1)
     sample = torch.arange(B, device=uv.device, dtype=torch.int32).view(-1, *[1] * (uv.dim() - 2)) * (H * W)
     upper, lower = sample + (top * W).int(), sample + (bottom * W).int()
