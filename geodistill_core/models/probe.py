@@ -3,20 +3,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from geodistill_core.errors import CheckpointError, ConfigError
+from geodistill_core.models.backbones.dinov2 import FrozenDinov2
+from geodistill_core.models.backbones.dpt import Tokens
+from geodistill_core.models.backbones.patches import pad_to_patches
 from geodistill_core.models.base import AnyNetwork, GroundInput
 from geodistill_core.types import Array, CameraModel, GeoPoint, GroundImage, MapTile, forward_optical_mount
 
 _VALUES = 16
 _TILE_PX = 320
+_PATCH = 14
 _YAW_ENU_RAD = (0.0, 0.5)
 
 
 def probe_output(network: AnyNetwork, seed: int) -> tuple[float, ...]:
     """Logits at fixed places for a seeded tile and ground image, where they are not -inf.
+
+    A frozen backbone is no part of a checkpoint and need not be at hand: seeded tokens stand in for it.
 
     Raises:
         CheckpointError: the network rules out every position.
@@ -25,7 +35,7 @@ def probe_output(network: AnyNetwork, seed: int) -> tuple[float, ...]:
     side = network.map_size_px or _TILE_PX
     tile_rgb, panorama = _smooth_picture(rng, side, side), _smooth_picture(rng, 512, 1024)
     tile = MapTile(tile_rgb, np.ones((side, side), bool), GeoPoint(0, 0), network.metres_per_pixel, "probe")
-    with torch.inference_mode():
+    with torch.inference_mode(), _seeded_tokens(network, seed):
         ground = network.encode_ground(_ground_input(network, panorama))
         map_features = network.encode_map(network.prepare_map(tile))
         logits = network.match(ground, map_features, torch.tensor([_YAW_ENU_RAD])).flatten()
@@ -57,3 +67,33 @@ def _ground_input(network: AnyNetwork, panorama: Array) -> GroundInput:
             width, height, np.array([[width / 2, 0, width / 2], [0, width / 2, height / 2], [0, 0, 1]])
         )
         return network.prepare_ground(GroundImage(rgb, 0, forward_optical_mount(1.65), camera))
+
+
+class _SeededTokens:
+    """Noise in the shape of a vision transformer's tokens."""
+
+    def __init__(self, backbone: FrozenDinov2, seed: int) -> None:
+        self.blocks, self.channels = len(backbone.blocks), backbone.channels
+        self.rng = np.random.default_rng(seed)
+
+    def tokens(self, images: Tensor) -> Tokens:
+        """Tokens for images [B, 3, H, W], whatever they show."""
+        rows, columns = (side // _PATCH for side in pad_to_patches(images, _PATCH).shape[-2:])
+        patches = [self._draw(len(images), rows, columns, self.channels) for _ in range(self.blocks)]
+        return Tokens(patches, [self._draw(len(images), self.channels) for _ in range(self.blocks)])
+
+    def _draw(self, *shape: int) -> Tensor:
+        return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
+
+
+@contextmanager
+def _seeded_tokens(network: AnyNetwork, seed: int) -> Iterator[None]:
+    backbone = getattr(network, "backbone", None)
+    if not isinstance(backbone, FrozenDinov2):
+        yield
+        return
+    network.backbone = _SeededTokens(backbone, seed)  # type: ignore[assignment]  # no module
+    try:
+        yield
+    finally:
+        network.backbone = backbone  # type: ignore[assignment]  # no module
