@@ -11,7 +11,7 @@ from typing import Any, get_args
 import torch
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.models import ccvpe, ccvpe_variants, g2sweakly, geodistill_vgg
+from geodistill_core.models import ccvpe, ccvpe_variants, g2sweakly, geodistill_vgg, orientation
 from geodistill_core.models.base import AnyNetwork, Geometry
 from geodistill_core.models.tiny import Tiny
 
@@ -47,10 +47,12 @@ _G2SWEAKLY = (
     Published(g2sweakly.SHARED_PUBLISHED_KEYS, g2sweakly.SHARED_UNUSED_KEYS, {"shared": True}),
 )
 _CCVPE = (Published(ccvpe.PUBLISHED_KEYS, ccvpe.UNUSED_KEYS),)
+_ORIENTATION = (Published(orientation.PUBLISHED_KEYS, orientation.UNUSED_KEYS),)
 
 # NAME: Architecture(Network, (Published(module.PUBLISHED_KEYS, module.UNUSED_KEYS), ...))
 ARCHITECTURES: dict[str, Architecture] = {
     "tiny": Architecture(Tiny),
+    "geodistill_orientation": Architecture(orientation.OrientationNetwork, _ORIENTATION),
     "ccvpe_vigor": Architecture(ccvpe_variants.CcvpeVigor, _CCVPE),
     "ccvpe_kitti": Architecture(ccvpe_variants.CcvpeKitti, _CCVPE),
     "ccvpe_oxford": Architecture(ccvpe_variants.CcvpeOxford, _CCVPE),
