@@ -170,7 +170,7 @@ class OrientationNetwork(CrossViewNetwork[OrientationMap, OrientationGround]):
         return torch.remainder(yaw + math.pi, 2 * math.pi) - math.pi
 
     def match(self, ground: OrientationGround, map_features: OrientationMap, yaw_enu_rad: Tensor) -> Tensor:
-        """Log-probabilities [B, Y, 1, 1] of headings [B, Y]; -inf beyond the classes' range."""
+        """Log-probabilities [B, Y, 1, 1] of headings [B, Y]; those of ignorance, 1/N, beyond the classes' range."""
         offset = yaw_enu_rad - ground.reference_yaw_enu_rad.unsqueeze(1)
         log_p = self.classes.log_probability(self.yaw_logits(ground, map_features), offset)
         return log_p[..., None, None]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from geodistill_core.models.backbones.dinov2 import FrozenDinov2
 from geodistill_core.models.backbones.dpt import Tokens
 from geodistill_core.models.backbones.patches import pad_to_patches
 from geodistill_core.models.base import AnyNetwork, GroundInput
+from geodistill_core.models.orientation import OrientationNetwork
 from geodistill_core.types import Array, CameraModel, GeoPoint, GroundImage, MapTile, forward_optical_mount
 
 _VALUES = 16
@@ -38,7 +40,7 @@ def probe_output(network: AnyNetwork, seed: int) -> tuple[float, ...]:
     with torch.inference_mode(), _seeded_tokens(network, seed):
         ground = network.encode_ground(_ground_input(network, panorama))
         map_features = network.encode_map(network.prepare_map(tile))
-        logits = network.match(ground, map_features, torch.tensor([_YAW_ENU_RAD])).flatten()
+        logits = network.match(ground, map_features, _yaws_enu_rad(network)).flatten()
     possible = logits[logits != -torch.inf]
     if not len(possible):
         raise CheckpointError("the network rules out every position of the probe; its weights are not usable")
@@ -48,6 +50,13 @@ def probe_output(network: AnyNetwork, seed: int) -> tuple[float, ...]:
 def probe_deviation(found: tuple[float, ...], expected: tuple[float, ...]) -> float:
     """Largest difference, as a share of the largest expected magnitude."""
     return float(np.abs(np.subtract(found, expected)).max() / np.abs(expected).max())
+
+
+def _yaws_enu_rad(network: AnyNetwork) -> Tensor:
+    """Two headings [1, Y]; every class around north for a network that estimates the heading alone."""
+    if isinstance(network, OrientationNetwork):
+        return (network.class_yaws() + math.pi / 2).unsqueeze(0)
+    return torch.tensor([_YAW_ENU_RAD])
 
 
 def _smooth_picture(rng: np.random.Generator, height: int, width: int) -> Array:

@@ -67,7 +67,7 @@ class YawClasses:
     def log_probability(self, logits: Tensor, offset_rad: Tensor) -> Tensor:
         """Log-probabilities [B, Y] of offsets [B, Y], linear between the classes of logits [B, N].
 
-        Offsets beyond the range, which no class stands for, have -inf.
+        Of offsets beyond the range the classes know nothing: neither supported nor ruled out, they have 1/N.
         """
         log_p = logits.log_softmax(dim=-1)
         offset = torch.remainder(offset_rad + math.pi, 2 * math.pi) - math.pi
@@ -77,7 +77,8 @@ class YawClasses:
         lower = position.floor()
         share = position - lower
         below, above = (log_p.gather(-1, (lower.long() + step) % self.count) for step in (0, 1))
-        return torch.lerp(below, above, share).masked_fill(offset.abs() > self.range_rad / 2 + 1e-6, -torch.inf)
+        unknown = offset.abs() > self.range_rad / 2 + 1e-6
+        return torch.lerp(below, above, share).masked_fill(unknown, -math.log(self.count))
 
 
 class PublishedYawClasses(YawClasses):

@@ -84,12 +84,14 @@ def test_log_probability_is_that_of_the_class_at_its_middle_and_linear_between()
     assert torch.allclose(between, (log_p[:, :-1] + log_p[:, 1:]) / 2, atol=1e-4)
 
 
-def test_headings_beyond_the_window_are_impossible_whatever_turn_they_are_given_in():
-    classes, logits = YawClasses(90, WINDOW), torch.zeros(1, 90)
-    offset = torch.deg2rad(torch.tensor([[-46.0, -44.9, 0.0, 44.9, 46.0, 180.0, 360.0, 400.0, -314.0, 406.0]]))
-    assert classes.log_probability(logits, offset).isfinite().tolist() == [
-        [False, True, True, True, False, False, True, True, False, False]
-    ]
+def test_headings_beyond_the_window_are_neither_supported_nor_ruled_out():
+    classes = YawClasses(90, WINDOW)
+    logits = -(torch.arange(90) - 20.0).square().unsqueeze(0) / 50
+    offset = torch.deg2rad(torch.tensor([[-46.0, 46.0, 180.0, 400.0 - 180, -24.5, 360 - 24.5, 40.0]]))
+    outside, inside = classes.log_probability(logits, offset)[0].split([4, 3])
+    assert torch.allclose(outside, torch.tensor(1 / 90).log())
+    assert inside[0] == pytest.approx(float(inside[1]), abs=1e-3)
+    assert inside[0] > outside[0] > inside[2]
 
 
 def test_on_the_circle_the_last_class_is_next_to_the_first():
