@@ -23,6 +23,10 @@ def locate(
     lon: Annotated[float, typer.Option(help="Longitude of the GNSS position, degrees.")],
     map_path: Annotated[Path, typer.Option("--map", help="Imagery: MBTiles, GeoTIFF or a folder of tiles.")],
     model: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")] = "tiny",
+    orientation_model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Checkpoint of an orientation network, whose belief about the heading is added."),
+    ] = None,
     bearing_deg: Annotated[float, typer.Option(help="Compass heading: 0 north, clockwise.")] = 0.0,
     sigma_m: Annotated[float, typer.Option(help="Standard deviation of the position along an axis.")] = 8.0,
     sigma_yaw_deg: Annotated[float, typer.Option(help="Standard deviation of the heading.")] = 10.0,
@@ -46,7 +50,7 @@ def locate(
 
     yaw_rad = yaw_from_bearing(math.radians(bearing_deg))
     start = Prior(lat, lon, sigma_m, yaw_rad, math.radians(sigma_yaw_deg))
-    config = LocalizerConfig(prior=prior)  # type: ignore[arg-type]  # validated there
+    config = LocalizerConfig(prior=prior, orientation_model=orientation_model)  # type: ignore[arg-type]  # validated there
     ground = read_ground_image(image, camera, height_m, math.radians(roll_deg), math.radians(pitch_deg))
     localizer = Localizer.load(model, map_path, config)
     estimate = localizer.locate(ground, start)

@@ -23,6 +23,10 @@ def replay(
         typer.Option("--map", help="Imagery; by default the one that belongs to the drive."),
     ] = None,
     model: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")] = "tiny",
+    orientation_model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Checkpoint of an orientation network, whose belief about the heading is added."),
+    ] = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("-o", "--output", help="Folder for metrics.json, report.html and trajectories [runs/DRIVE]."),
@@ -57,12 +61,14 @@ def replay(
     reader = read_drive(drive, ReaderOptions(camera_height_m=camera_height_m))
     map_path = map_path or offline.map_beside(reader)
     folder = output or Path("runs") / reader.path.stem
-    config = LocalizerConfig(prior=prior)  # type: ignore[arg-type]  # validated there
+    config = LocalizerConfig(prior=prior, orientation_model=orientation_model)  # type: ignore[arg-type]  # validated there
     localizer = Localizer.load(model, map_path, config)
     if live:
         info = offline.run_info(reader, localizer, map_path, f"live, at {rate:g} times its speed")
         results = folder / "results.mcap"
-        options = through_ros.LiveOptions(drive, map_path, results, model, rate, prior, camera_height_m)
+        options = through_ros.LiveOptions(
+            drive, map_path, results, model, rate, prior, camera_height_m, orientation_model
+        )
         account = through_ros.play_live(options)
         outcome = through_ros.live_outcome(reader, info, results, account)
     else:

@@ -50,6 +50,7 @@ class LiveOptions:
     rate: float = 1.0
     prior: str = "gaussian"
     camera_height_m: float | None = None
+    orientation_model: str | None = None
 
 
 def suitable_rate(reader: DriveReader, localizer: Localizer) -> float:
@@ -84,6 +85,8 @@ def play_live(options: LiveOptions) -> dict[str, Any]:
     command += ["--rate", str(options.rate), "-p", f"prior:={options.prior}", "-p", "publish_overlay:=true"]
     if options.camera_height_m is not None:
         command += ["--camera-height-m", str(options.camera_height_m)]
+    if options.orientation_model is not None:
+        command += ["-p", f"orientation_model:={options.orientation_model}"]
     code = _run(command)
     if code not in (0, 3) or not summary.exists():
         raise LiveReplayError(code)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,24 +15,29 @@ from torch import Tensor
 
 from geodistill_core.errors import ConfigError, MapError, RuntimeBackendError
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.localization.encoded_tiles import EncodedTiles
 from geodistill_core.localization.estimate import EstimateConfig, estimate
 from geodistill_core.maps import MapSource, open_map
-from geodistill_core.models.base import AnyNetwork, MapFeatures
+from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.checkpoint import load_checkpoint
 from geodistill_core.models.manifest import Manifest
-from geodistill_core.types import Array, Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior
-
-_DEGREE_M = 111_320.0
+from geodistill_core.models.orientation import OrientationNetwork
+from geodistill_core.types import Array, Estimate, GroundImage, HeatMap, MapTile, Prior
 
 
 @dataclass(frozen=True, slots=True)
 class LocalizerConfig:
-    """How far and how finely to search; `prior="flat"` leaves the GNSS out of the posterior (likelihood only)."""
+    """How far and how finely to search; `prior="flat"` leaves the GNSS out of the posterior (likelihood only).
+
+    `orientation_model` names the checkpoint of an orientation network, whose belief about the heading joins the heat
+    map's (GeoDistill, section 3.3).
+    """
 
     prior: Literal["gaussian", "flat"] = "gaussian"
     tile_extent_m: float = 96.0
     tile_grid_m: float = 8.0
     cached_tiles: int = 16
+    orientation_model: str | None = None
     yaw_step_deg: float = 3.0
     yaw_window_sigmas: float = 2.3
     estimate: EstimateConfig = field(default_factory=EstimateConfig)
@@ -48,14 +52,23 @@ class LocalizerConfig:
 
 
 class Localizer:
-    """A network, its calibration and a map."""
+    """A network, its calibration and a map; optionally an orientation network."""
 
-    def __init__(self, network: AnyNetwork, manifest: Manifest, source: MapSource, config: LocalizerConfig) -> None:
+    def __init__(
+        self,
+        network: AnyNetwork,
+        manifest: Manifest,
+        source: MapSource,
+        config: LocalizerConfig,
+        orientation: OrientationNetwork | None = None,
+    ) -> None:
         self.network = network
         self.manifest = manifest
         self.source = source
         self.config = config
-        self._maps: OrderedDict[GeoPoint, tuple[MapTile, MapFeatures]] = OrderedDict()
+        self.orientation = orientation
+        self._tiles = self._encoded(network)
+        self._orientation_tiles = None if orientation is None else self._encoded(orientation)
 
     @staticmethod
     def load(model: str | Path, map: MapSource | str | Path, config: LocalizerConfig | None = None) -> Localizer:
@@ -63,15 +76,28 @@ class Localizer:
 
         Raises:
             CheckpointError, MapError: either cannot be used.
+            ConfigError: the orientation model is none.
         """
         source = map if isinstance(map, MapSource) else open_map(map)
-        return Localizer(*load_checkpoint(model), source, config or LocalizerConfig())
+        config = config or LocalizerConfig()
+        orientation = None if config.orientation_model is None else _orientation_network(config.orientation_model)
+        return Localizer(*load_checkpoint(model), source, config, orientation)
+
+    def _encoded(self, network: AnyNetwork) -> EncodedTiles:
+        size = network.map_size_px
+        extent_m = self.config.tile_extent_m if size is None else size * network.metres_per_pixel
+        return EncodedTiles(
+            network,
+            self.source,
+            extent_m=extent_m,
+            grid_m=self.config.tile_grid_m,
+            capacity=self.config.cached_tiles,
+        )
 
     @property
     def tile_extent_m(self) -> float:
         """Width of the tiles that are matched: the network's own where it reads one size only."""
-        size = self.network.map_size_px
-        return self.config.tile_extent_m if size is None else size * self.network.metres_per_pixel
+        return self._tiles.extent_m
 
     @torch.inference_mode()
     def locate(self, image: GroundImage, prior: Prior) -> Estimate:
@@ -81,30 +107,21 @@ class Localizer:
             MapError: no imagery around the prior.
             RuntimeBackendError: the network's output is not finite.
         """
-        tile, map_features = self._encoded_tile(prior.point)
+        tile, map_features = self._tiles.around(prior.point)
         ground = self.network.encode_ground(self.network.prepare_ground(image))
         yaw = self._yaw_hypotheses(prior)
         logits = self.network.match(ground, map_features, torch.from_numpy(yaw).float().unsqueeze(0))[0]
-        heatmap = self._posterior(logits, prior, tile, yaw)
+        heatmap = self._posterior(logits, self._log_orientation(image, prior, yaw), prior, tile, yaw)
         return estimate(heatmap, tile, image.stamp_ns, self.config.estimate)
 
-    def _snapped(self, point: GeoPoint) -> GeoPoint:
-        """The nearest point of a fixed global grid, so that neighbouring priors share one encoded tile."""
-        step = self.config.tile_grid_m / _DEGREE_M
-        latitude = round(point.latitude / step) * step
-        stretch = step / max(math.cos(math.radians(round(latitude))), 0.01)
-        return GeoPoint(latitude, round(point.longitude / stretch) * stretch)
-
-    def _encoded_tile(self, point: GeoPoint) -> tuple[MapTile, MapFeatures]:
-        center = self._snapped(point)
-        if center in self._maps:
-            self._maps.move_to_end(center)
-            return self._maps[center]
-        tile = self.source.tile(center, self.tile_extent_m, self.network.metres_per_pixel)
-        self._maps[center] = tile, self.network.encode_map(self.network.prepare_map(tile))
-        while len(self._maps) > self.config.cached_tiles:
-            self._maps.popitem(last=False)
-        return self._maps[center]
+    def _log_orientation(self, image: GroundImage, prior: Prior, yaw: Array) -> Array:
+        """The orientation network's log-probability of each yaw [Y]; zero without one."""
+        if self.orientation is None or self._orientation_tiles is None:
+            return np.zeros(len(yaw))
+        _, map_features = self._orientation_tiles.around(prior.point)
+        ground = self.orientation.encode_ground(self.orientation.prepare_ground(image, prior.yaw_enu_rad))
+        log_p = self.orientation.match(ground, map_features, torch.from_numpy(yaw).float().unsqueeze(0))
+        return np.asarray(log_p.double().numpy()).reshape(-1)
 
     def _yaw_hypotheses(self, prior: Prior) -> Array:
         step = math.radians(self.config.yaw_step_deg)
@@ -112,10 +129,11 @@ class Localizer:
         reach = min(reach, math.ceil(math.pi / step) - 1)
         return prior.yaw_enu_rad + step * np.arange(-reach, reach + 1)
 
-    def _posterior(self, logits: Tensor, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
-        """Softmax of calibrated logits [Y, P, P] plus the log prior, in float64."""
+    def _posterior(self, logits: Tensor, log_orientation: Array, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
+        """Softmax of calibrated logits [Y, P, P] plus what is known of the yaw [Y] plus the log prior, in float64."""
         calibration = self.manifest.calibration
         log_p = logits.double().numpy() / (calibration.temperature if calibration else 1.0)
+        log_p = log_p + log_orientation[:, None, None]
         if not np.isfinite(log_p).any():
             raise MapError(
                 f"the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid imagery to match "
@@ -146,3 +164,13 @@ class Localizer:
     def fingerprint(self) -> str:
         """Identifies model and settings in reports."""
         return hashlib.sha256(f"{self.manifest.sha256}{self.config}".encode()).hexdigest()[:12]
+
+
+def _orientation_network(name: str) -> OrientationNetwork:
+    network, _ = load_checkpoint(name)
+    if not isinstance(network, OrientationNetwork):
+        raise ConfigError(
+            f"orientation model {name!r} is a {type(network).__name__}, no orientation network; "
+            "name a checkpoint of architecture geodistill_orientation"
+        )
+    return network

@@ -48,7 +48,8 @@ def load_engine(settings: NodeParameters) -> Engine:
         torch.set_num_threads(settings.threads)
     source = open_map(settings.map)
     try:
-        localizer = Localizer.load(settings.model, source, LocalizerConfig(prior=settings.prior))
+        config = LocalizerConfig(prior=settings.prior, orientation_model=settings.orientation_model or None)
+        localizer = Localizer.load(settings.model, source, config)
     except BaseException:
         source.close()
         raise

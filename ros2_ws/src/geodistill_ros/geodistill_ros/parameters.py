@@ -41,6 +41,9 @@ class NodeParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
     model: str = _parameter("tiny", "Checkpoint: the name of a shipped one, or the path of a checkpoint folder.")
+    orientation_model: str = _parameter(
+        "", "Checkpoint of an orientation network whose belief about the heading is added; empty for none."
+    )
     map: str = _parameter("", "Imagery: an .mbtiles file, a GeoTIFF or VRT, or a folder of named tiles. Required.")
     prior: Literal["gaussian", "flat"] = _parameter(
         "gaussian",
