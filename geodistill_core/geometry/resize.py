@@ -17,5 +17,5 @@ Resize = Literal["pil", "opencv"]
 def resize(rgb: Array, height: int, width: int, how: Resize) -> Array:
     """Bilinear, as Pillow does it (area-aware) or as OpenCV does it (point-sampled): each network has its own habit."""
     if how == "pil":
-        return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+        return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
     return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR))
