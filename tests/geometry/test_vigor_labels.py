@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geodistill_core.datasets.vigor.labels import read_labels
 from geodistill_core.geometry import mercator
+from geodistill_core.types import GeoPoint
 
 LABELS = Path(__file__).parents[2] / "../shared/data/vigor_labels/Chicago"
 pytestmark = pytest.mark.skipif(not LABELS.is_dir(), reason="real data absent: vigor_labels/Chicago")
@@ -16,16 +18,15 @@ pytestmark = pytest.mark.skipif(not LABELS.is_dir(), reason="real data absent: v
 
 def _labels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Panorama [N, 1, 2], tiles [N, 4, 2] (latitude, longitude), camera offset [N, 4, 2] (east, south)."""
-    lines = [line.split() for path in sorted(LABELS.glob("same_area_*.txt")) for line in path.open()]
-    panorama = np.array([line[0].split(",")[1:3] for line in lines], float)
-    names = [line[1::3] for line in lines]
-    tiles = np.array([[n.removesuffix(".png").split("_")[1:] for n in row] for row in names], float)
-    # The camera is at row = 320 + d_row, column = 320 - d_col of the 640-pixel tile.
-    east, south = (
-        -np.array([line[3::3] for line in lines], float),
-        np.array([line[2::3] for line in lines], float),
-    )
-    return panorama[:, None], tiles, np.stack([east, south], axis=-1)
+    samples = [sample for path in sorted(LABELS.glob("same_area_*.txt")) for sample in read_labels(path, LABELS)]
+    panorama = np.array([_degrees(sample.panorama_point) for sample in samples])
+    tiles = np.array([[_degrees(sample.tile_center(group)) for group in range(4)] for sample in samples])
+    offsets = np.array([[(-offset.column, offset.row) for offset in sample.offsets] for sample in samples])
+    return panorama[:, None], tiles, offsets
+
+
+def _degrees(point: GeoPoint) -> tuple[float, float]:
+    return point.latitude, point.longitude
 
 
 @pytest.mark.parametrize("groups", [slice(0, 1), slice(0, 4)], ids=["positive", "all_four"])
