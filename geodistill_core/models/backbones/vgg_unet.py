@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geodistill_core.errors import ConfigError
+from geodistill_core.models.backbones.fast_convolution import convolve_upsampled
 
 NARROW = ((128, 64), (64, 16), (64, 4))
 """Hidden and output channels of the decoder's stages (levels 1, 2, 3) in G2SWeakly and GeoDistill."""
@@ -123,10 +124,14 @@ class VggEncoder(nn.Module):
 
 
 class VggDecoder(nn.Module):
-    """Upsample the deeper map, concatenate the skip, and twice: rectify and convolve. A stage of the decoder."""
+    """Enlarge the deeper map, set the skip beside it, and twice: rectify and convolve. A stage of the decoder.
+
+    The first convolution is the sum of its two inputs' shares; the deeper map's is had without enlarging it.
+    """
 
     def __init__(self, deep_channels: int, skip_channels: int, hidden_channels: int, out_channels: int) -> None:
         super().__init__()
+        self.deep_channels = deep_channels
         self.fuse = conv3x3(deep_channels + skip_channels, hidden_channels)
         self.refine = conv3x3(hidden_channels, out_channels)
 
@@ -134,9 +139,11 @@ class VggDecoder(nn.Module):
         """Rectified maps [B, deep, h, w] and [B, skip, 2h, 2w] to [B, out, 2h, 2w], not rectified."""
         top = max(2 * deep.top, skip.top)
         top += top % 2
-        upsampled = F.interpolate(deep.below(top // 2), scale_factor=2.0, mode="nearest")
-        both = Band(torch.cat([upsampled, skip.below(top)], dim=1), top)
-        return _convolve(self.refine, _rectify_in_place(_convolve(self.fuse, both)))
+        of_deep, of_skip = self.fuse.weight[:, : self.deep_channels], self.fuse.weight[:, self.deep_channels :]
+        enlarged = convolve_upsampled(deep.below(top // 2).permute(0, 2, 3, 1), of_deep, None, 2).permute(0, 3, 1, 2)
+        fused = enlarged + F.conv2d(skip.below(top), of_skip, padding=1)
+        lost = min(top, 1)
+        return _convolve(self.refine, _rectify_in_place(Band(fused[:, :, lost:], top + lost)))
 
 
 class VggUNet(nn.Module):
