@@ -11,7 +11,7 @@ from typing import Any, get_args
 import torch
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.models import ccvpe, ccvpe_variants, g2sweakly, geodistill_vgg, orientation
+from geodistill_core.models import ccvpe, ccvpe_variants, g2sweakly, geodistill_dino, geodistill_vgg, orientation
 from geodistill_core.models.base import AnyNetwork, Geometry
 from geodistill_core.models.tiny import Tiny
 
@@ -48,6 +48,7 @@ _G2SWEAKLY = (
 )
 _CCVPE = (Published(ccvpe.PUBLISHED_KEYS, ccvpe.UNUSED_KEYS),)
 _ORIENTATION = (Published(orientation.PUBLISHED_KEYS, orientation.UNUSED_KEYS),)
+_GEODISTILL_DINO = (Published(geodistill_dino.PUBLISHED_KEYS, geodistill_dino.UNUSED_KEYS),)
 
 # NAME: Architecture(Network, (Published(module.PUBLISHED_KEYS, module.UNUSED_KEYS), ...))
 ARCHITECTURES: dict[str, Architecture] = {
@@ -59,6 +60,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "adapting_vigor": Architecture(ccvpe_variants.AdaptingVigor, _CCVPE),
     "g2sweakly_vigor": Architecture(g2sweakly.G2SWeaklyVigor, _G2SWEAKLY),
     "g2sweakly_kitti": Architecture(g2sweakly.G2SWeaklyKitti, _G2SWEAKLY),
+    "geodistill_vigor_dino": Architecture(geodistill_dino.GeoDistillVigorDino, _GEODISTILL_DINO),
+    "geodistill_kitti_dino": Architecture(geodistill_dino.GeoDistillKittiDino, _GEODISTILL_DINO),
     "geodistill_kitti_vgg": Architecture(
         geodistill_vgg.GeoDistillKittiVgg, (Published(geodistill_vgg.PUBLISHED_KEYS, geodistill_vgg.UNUSED_KEYS),)
     ),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from geodistill_core.geometry.resize import resize
 from geodistill_core.models.base import GroundInput
 from geodistill_core.models.exact_overhead import (
     lies_inside,
@@ -75,12 +76,17 @@ def published_template(
 
 
 def _published_mask(ground: OverheadGround, number: int, level: Level) -> Tensor | None:
-    """Visible pixels at feature size [B, 1, h, w] from `first_row` on; panoramas' masks are rounded to 0 or 1."""
+    """Visible pixels at feature size [B, 1, h, w] from `first_row` on; a panorama's stays 0 or 1."""
     visible = ground.source.visible
     if bool(visible.all()):
         return None
-    mask = F.interpolate(visible.unsqueeze(1), size=level.ground_size, mode="bilinear")
-    return (mask.round() if ground.source.intrinsics is None else mask)[..., ground.first_row[number] :, :]
+    if ground.source.intrinsics is None:
+        masks = visible.round().byte().cpu().numpy()
+        mask = torch.stack([torch.from_numpy(resize(m, *level.ground_size, "opencv")) for m in masks]).unsqueeze(1)
+        mask = mask.to(visible)
+    else:
+        mask = F.interpolate(visible.unsqueeze(1), size=level.ground_size, mode="bilinear")
+    return mask[..., ground.first_row[number] :, :]
 
 
 def published_pixels(

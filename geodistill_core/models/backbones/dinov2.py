@@ -156,8 +156,8 @@ class FrozenDinov2:
         channels, blocks = config.get("hidden_size"), config.get("num_hidden_layers", 0)
         if channels != self.channels or blocks <= max(self.blocks) or config.get("patch_size") != _PATCH:
             raise CheckpointError(
-                f"{folder} holds a vision transformer of {channels} channels and {blocks} blocks; the network reads "
-                f"{self.channels} channels up to block {max(self.blocks)}, patches of {_PATCH} px; name another backbone"
+                f"{folder} holds a vision transformer of {channels} channels and {blocks} blocks; the network "
+                f"reads {self.channels} channels up to block {max(self.blocks)}, patches of {_PATCH} px: name another"
             )
 
 
