@@ -66,11 +66,11 @@ def _exact_fit(foreign: ForeignFile, architecture: str) -> Fit:
     found = fit(foreign.tensors, architecture)
     if found.exact:
         return found
-    best = best_fits(foreign.tensors)[0]
-    if best.exact:
-        advice = f"it fits {best.architecture}: give --arch {best.architecture}"
-    elif best.share > 0:
-        advice = f"nothing fits; the nearest is {best.describe()}"
+    best = best_fits(foreign.tensors)
+    if best[0].exact:
+        advice = f"it fits {' and '.join(other.architecture for other in best if other.exact)}: give one as --arch"
+    elif best[0].share > 0:
+        advice = f"nothing fits; the nearest is {best[0].describe()}"
     else:
         advice = "it resembles no registered architecture"
     raise CheckpointError(f"{foreign.path} does not fit {found.describe()}; {advice}")

@@ -39,7 +39,7 @@ def test_missing_surplus_and_misshapen_tensors_are_told_apart(weights):
 def test_a_file_given_as_the_wrong_architecture_is_told_the_right_one(tmp_path, weights, monkeypatch):
     monkeypatch.setitem(ARCHITECTURES, "other", Architecture(Toy, (ARCHITECTURES["toy"].published[1],)))
     torch.save(weights, tmp_path / "model.pth")
-    with pytest.raises(CheckpointError, match="give --arch toy"):
+    with pytest.raises(CheckpointError, match="it fits toy: give"):
         import_published(tmp_path / "model.pth", "other", tmp_path / "net", geometry="compat", licence="MIT")
 
 
