@@ -18,9 +18,10 @@ from tests.parity.producers import produces
 
 _BLOCKS = (0, 2, 4, 10, 14, 15)
 # Pixels of 0..255 saturate the gates of this network with the seeded weights: rounding errors grow ten-thousandfold
-# with depth. The published operations themselves, on one thread instead of two, differ by 4.8e-4 of the largest value;
-# `test_orientation_rounding` shows that the stored arrays are as far from exact arithmetic.
-ROUNDING = 1e-3
+# with depth. The published operations themselves differ from what is stored by 4.8e-4 of the largest value on one
+# thread instead of two, and by 1.5e-3 with channels last. `test_orientation_rounding` measures the stored arrays'
+# own distance from exact arithmetic.
+ROUNDING = 2e-3
 
 
 @produces("geodistill_orientation")
