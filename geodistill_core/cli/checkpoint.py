@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
 
-from geodistill_core.cli.output import JsonOption, emit, table
+from geodistill_core.cli.output import JsonOption, emit, progress, table
 from geodistill_core.errors import ConfigError
 
 app = typer.Typer(help="List, verify and import trained networks.", no_args_is_help=True)
@@ -36,14 +37,21 @@ def _row(name: str) -> dict[str, Any]:
 
 
 @app.command("list")
-def list_shipped(json_path: JsonOption = None) -> None:
-    """The checkpoints inside the package."""
-    from geodistill_core.models.checkpoint import shipped_checkpoints
+def list_checkpoints(
+    folders: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Argument(help="Checkpoints, or folders of them, to list beside those inside the package."),
+    ] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """The checkpoints inside the package, and those in the given folders."""
+    from geodistill_core.models.checkpoint import checkpoints_in, shipped_checkpoints
 
     rows = [_row(name) for name in shipped_checkpoints()]
+    rows += [_row(str(path.resolve())) for folder in folders or [] for path in checkpoints_in(folder)]
 
     def render(console: Console) -> None:
-        shown = table("shipped checkpoints", "name", "architecture", "SHA-256", "licence")
+        shown = table("checkpoints", "name", "architecture", "SHA-256", "licence")
         for row in rows:
             shown.add_row(row["name"], row["architecture"], row["sha256"][:12], row["licence"])
         console.print(shown)
@@ -80,6 +88,10 @@ def import_file(
         str, typer.Option(help="compat: the published conventions, which published weights need; or corrected.")
     ] = "compat",
     licence: Annotated[str, typer.Option(help="The licence of the weights.")] = "unknown: ask the authors",
+    argument: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--argument", "-a", help="NAME=VALUE for the network, as metres_per_pixel=0.1; repeatable."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
     json_path: JsonOption = None,
 ) -> None:
@@ -91,10 +103,30 @@ def import_file(
 
     if output.exists() and not force:
         raise ConfigError(f"{output} exists; give another folder, or --force to replace it")
-    manifest, found = import_published(file, arch, output, geometry=geometry, licence=licence)  # type: ignore[arg-type]
+    given = dict(_argument(text) for text in argument or [])
+    with progress(f"import {file.name}"):
+        manifest, found = import_published(
+            file,
+            arch,
+            output,
+            geometry=geometry,  # type: ignore[arg-type]  # validated there
+            licence=licence,
+            arguments=given,
+        )
     told = {"name", "architecture", "arguments", "sha256", "licence", "source", "probe"}
     facts = {**manifest.model_dump(mode="json", include=told), "tensors": len(found.keys)}
     emit(facts, json_path, lambda out: _render_import(out, output, facts))
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, whose value is JSON or else a text."""
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals) or name == "geometry":
+        raise ConfigError(f"--argument {text!r} is not NAME=VALUE; geometry has its own option")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
 
 
 def _render_import(console: Console, folder: Path, facts: dict[str, Any]) -> None:

@@ -35,6 +35,20 @@ def shipped_checkpoints() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST_NAME}"))
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The folder itself if it is a checkpoint, otherwise the checkpoints right inside it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    found = [folder] if (folder / MANIFEST_NAME).is_file() else [p.parent for p in folder.glob(f"*/{MANIFEST_NAME}")]
+    if not found:
+        raise CheckpointError(
+            f"{folder} neither is a checkpoint nor holds any: no {MANIFEST_NAME} in it or right below"
+        )
+    return sorted(found)
+
+
 def resolve(name_or_path: str | Path) -> Path:
     """The folder of a shipped checkpoint's name or of a path.
 

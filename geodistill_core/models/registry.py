@@ -11,7 +11,16 @@ from typing import Any, get_args
 import torch
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.models import ccvpe, ccvpe_variants, g2sweakly, geodistill_dino, geodistill_vgg, orientation
+from geodistill_core.models import (
+    ccvpe,
+    ccvpe_variants,
+    g2sweakly,
+    geodistill_dino,
+    geodistill_vgg,
+    ggcvt,
+    ggcvt_refined,
+    orientation,
+)
 from geodistill_core.models.base import AnyNetwork, Geometry
 from geodistill_core.models.tiny import Tiny
 
@@ -49,6 +58,8 @@ _G2SWEAKLY = (
 _CCVPE = (Published(ccvpe.PUBLISHED_KEYS, ccvpe.UNUSED_KEYS),)
 _ORIENTATION = (Published(orientation.PUBLISHED_KEYS, orientation.UNUSED_KEYS),)
 _GEODISTILL_DINO = (Published(geodistill_dino.PUBLISHED_KEYS, geodistill_dino.UNUSED_KEYS),)
+_GGCVT = (Published(ggcvt.PUBLISHED_KEYS, ggcvt.UNUSED_KEYS),)
+_GGCVT_REFINED = (Published(ggcvt_refined.PUBLISHED_KEYS, ggcvt_refined.UNUSED_KEYS),)
 
 # NAME: Architecture(Network, (Published(module.PUBLISHED_KEYS, module.UNUSED_KEYS), ...))
 ARCHITECTURES: dict[str, Architecture] = {
@@ -65,6 +76,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "geodistill_kitti_vgg": Architecture(
         geodistill_vgg.GeoDistillKittiVgg, (Published(geodistill_vgg.PUBLISHED_KEYS, geodistill_vgg.UNUSED_KEYS),)
     ),
+    "ggcvt_vigor": Architecture(ggcvt.GgcvtVigor, _GGCVT),
+    "ggcvt_kitti": Architecture(ggcvt.GgcvtKitti, _GGCVT),
+    "ggcvt_kitti_3dof": Architecture(ggcvt_refined.GgcvtKittiRefined, _GGCVT_REFINED),
 }
 
 
@@ -79,7 +93,7 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def build(name: str, geometry: Geometry = "corrected", **arguments: Any) -> AnyNetwork:
+def build(name: str, /, geometry: Geometry = "corrected", **arguments: Any) -> AnyNetwork:
     """A network with fresh weights, in the memory layout that convolutions on a CPU run fastest in.
 
     Raises:

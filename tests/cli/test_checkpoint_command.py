@@ -11,8 +11,8 @@ from geodistill_core.models.tiny import Tiny
 
 
 class Toy(Tiny):
-    def __init__(self, geometry="corrected"):
-        super().__init__(widths=(8, 8, 8, 8))
+    def __init__(self, geometry="corrected", cells=97):
+        super().__init__(widths=(8, 8, 8, 8), cells=cells)
         self.geometry = geometry
 
 
@@ -58,6 +58,22 @@ def test_the_table_names_what_was_mapped_and_dropped_and_the_hash(geodistill, pu
         "unknown: ask the authors",
     ):
         assert words in out
+
+
+def test_imported_folders_are_listed_beside_the_shipped_ones(geodistill, published, tmp_path):
+    geodistill("checkpoint", "import", published, "--arch", "toy", "-o", tmp_path / "zoo" / "net")
+    for folder in (tmp_path / "zoo", tmp_path / "zoo" / "net"):
+        listed = json.loads(geodistill("checkpoint", "list", folder, "--json", "-").out)["checkpoints"]
+        assert [row["name"] for row in listed if row["architecture"] == "toy"] == ["net"]
+    assert geodistill("checkpoint", "list", tmp_path / "nothing").code == 4
+
+
+def test_arguments_reach_the_network_and_the_manifest(geodistill, published, tmp_path):
+    command = ("checkpoint", "import", published, "--arch", "toy", "-o", tmp_path / "net", "-a")
+    assert geodistill(*command, "cells=65").code == 0
+    assert json.loads((tmp_path / "net" / "manifest.json").read_text())["arguments"]["cells"] == 65
+    for wrong in ("cells", "depth=3", "geometry=compat", "=3"):
+        assert geodistill(*command, wrong, "--force").code == 2
 
 
 def test_an_existing_folder_is_replaced_only_by_force(geodistill, published, tmp_path):

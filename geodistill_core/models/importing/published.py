@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,19 +27,24 @@ def import_published(
     *,
     geometry: Geometry,
     licence: str,
+    arguments: Mapping[str, Any] | None = None,
 ) -> tuple[Manifest, Fit]:
     """Write `folder` from a `.pth`, `.pt` or `.safetensors` file; returns its manifest and what was mapped.
 
+    `arguments` go to the network's constructor, beside those that the file's shapes ask for.
+
     Raises:
-        ConfigError: the architecture, the geometry or the licence is not usable.
+        ConfigError: the architecture, an argument or the licence is not usable.
         CheckpointError: the file is not a safe, complete and finite state dict of the architecture.
     """
     if len(licence.strip()) < 2:
         raise ConfigError(f"licence {licence!r} says nothing; give its name, or leave it out")
     foreign = open_foreign(path)
     found = _exact_fit(foreign, architecture)
-    arguments = {**found.arguments, "geometry": geometry}
-    network = build(architecture, **arguments).eval()
+    if both := sorted(found.arguments.keys() & (arguments or {}).keys()):
+        raise ConfigError(f"argument {both[0]!r} follows from the file, which needs {found.arguments[both[0]]!r}")
+    complete = {**(arguments or {}), **found.arguments, "geometry": geometry}
+    network = build(architecture, **complete).eval()
     network.load_state_dict(_accepted(foreign, found), strict=True)
     source = Source(
         file=path.name,
@@ -50,7 +57,7 @@ def import_published(
     description = {
         "name": folder.name,
         "architecture": architecture,
-        "arguments": arguments,
+        "arguments": complete,
         "inputs": {"map_size_px": network.map_size_px, "template_extent_m": network.template_extent_m},
         "metres_per_pixel": network.metres_per_pixel,
         "preprocessing": "inside the network, as published",

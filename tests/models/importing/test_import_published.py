@@ -83,6 +83,14 @@ def test_the_arguments_are_found_from_the_shapes(take):
     load_checkpoint(folder)
 
 
+def test_an_argument_that_follows_from_the_shapes_cannot_be_given(tmp_path):
+    torch.save(published(Toy(width=16)), tmp_path / "model.pth")
+    with pytest.raises(ConfigError, match="follows from the file"):
+        import_published(
+            tmp_path / "model.pth", "toy", tmp_path / "n", geometry="compat", licence="MIT", arguments={"width": 8}
+        )
+
+
 def test_doubles_are_rounded_and_named(take, network, weights):
     weights["scale"] = weights["scale"].double() + 1e-12
     folder, manifest, _ = take(weights)
