@@ -8,7 +8,6 @@ it; with exact geometry colours, positions and scales are right, and KITTI's til
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 
@@ -23,14 +22,14 @@ from geodistill_core.models.base import Geometry
 from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.overhead_features import Level
 from geodistill_core.models.overhead_matching import OverheadMatcher
+from geodistill_core.models.published_overhead import KITTI_METRES_PER_PIXEL
 
 PUBLISHED_KEYS = ((r"^SatDPT\.", "map_head."), (r"^GrdDPT\.", "ground_head."), *DPT_KEYS)
 UNUSED_KEYS: tuple[str, ...] = ()
 
 _PATCH = 14
 _SEAM_PX = 14
-_TILE_METRES_PER_PIXEL = 156543.03392 * math.cos(math.radians(49.015)) / 2**19
-_DRAWN_METRES_PER_PIXEL = 2 * _TILE_METRES_PER_PIXEL
+_DRAWN_METRES_PER_PIXEL = 2 * KITTI_METRES_PER_PIXEL
 _SEARCHED_M = 60.0
 
 
@@ -147,7 +146,7 @@ class GeoDistillKittiDino(GeoDistillDino):
         backbone: str = "facebook/dinov2-large",
         backbone_sha256: str | None = None,
     ) -> None:
-        resolution = _TILE_METRES_PER_PIXEL if geometry == "compat" else _DRAWN_METRES_PER_PIXEL
+        resolution = KITTI_METRES_PER_PIXEL if geometry == "compat" else _DRAWN_METRES_PER_PIXEL
         super().__init__(geometry, resolution, backbone, backbone_sha256)
 
     def _template_cells(self, number: int, map_cells: int) -> int:

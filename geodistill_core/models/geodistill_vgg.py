@@ -7,17 +7,15 @@ exact geometry tiles have the resolution that the ground is drawn at.
 
 from __future__ import annotations
 
-import math
-
 from geodistill_core.models.backbones.vgg_unet import VGG_UNET_KEYS
 from geodistill_core.models.base import Geometry
 from geodistill_core.models.g2sweakly import G2SWeakly
+from geodistill_core.models.published_overhead import KITTI_METRES_PER_PIXEL
 
 PUBLISHED_KEYS = ((r"^sat_VGG\.", "map_encoder."), (r"^grd_VGG\.", "ground_encoder."), *VGG_UNET_KEYS)
 UNUSED_KEYS: tuple[str, ...] = ()
 
-_TILE_METRES_PER_PIXEL = 156543.03392 * math.cos(math.radians(49.015)) / 2**19
-_DRAWN_METRES_PER_PIXEL = 2 * _TILE_METRES_PER_PIXEL
+_DRAWN_METRES_PER_PIXEL = 2 * KITTI_METRES_PER_PIXEL
 
 
 class GeoDistillKittiVgg(G2SWeakly):
@@ -32,4 +30,4 @@ class GeoDistillKittiVgg(G2SWeakly):
     def __init__(self, geometry: Geometry = "corrected") -> None:
         compat = geometry == "compat"
         self.drawn_scale = 2.0 if compat else 1.0
-        super().__init__(geometry, _TILE_METRES_PER_PIXEL if compat else _DRAWN_METRES_PER_PIXEL, shared=False)
+        super().__init__(geometry, KITTI_METRES_PER_PIXEL if compat else _DRAWN_METRES_PER_PIXEL, shared=False)

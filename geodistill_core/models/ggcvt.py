@@ -24,7 +24,7 @@ from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.ggcvt_layers import OverheadFusion, uncertainty_head
 from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
 from geodistill_core.models.overhead_matching import OverheadMatcher
-from geodistill_core.models.published_overhead import center_crop
+from geodistill_core.models.published_overhead import KITTI_METRES_PER_PIXEL, center_crop
 from geodistill_core.models.templates import exact_pixels, exact_template, published_pixels, published_template
 
 PUBLISHED_KEYS: tuple[tuple[str, str], ...] = (
@@ -66,7 +66,6 @@ class Ggcvt(OverheadMatcher):
 
     def __init__(self, geometry: Geometry, metres_per_pixel: float) -> None:
         super().__init__(geometry, metres_per_pixel)
-        self.template_cells = (25, 51, 102) if geometry == "compat" else (26, 52, 102)
         self.map_encoder = VggUNet(WIDE[:2], confidence=False)
         self.ground_encoder = VggUNet(WIDE[:2], confidence=False)
         self.fusion = OverheadFusion()
@@ -74,7 +73,10 @@ class Ggcvt(OverheadMatcher):
         self._set_cells()
 
     def level(self, number: int) -> Level:
-        """See the base class; overhead views are drawn on the map's cells."""
+        """See the base class; overhead views are drawn on the map's cells.
+
+        Exact templates are even, as maps are: their centre, the base, then is the map's centre when they are.
+        """
         stride = _COARSEST_STRIDE // 2**number
         cells = self.map_size_px // stride
         height, width = self.image_size
@@ -83,7 +85,7 @@ class Ggcvt(OverheadMatcher):
             map_stride=stride,
             ground=FeatureCells(stride, pad_left=self.seam_px),
             ground_size=(height // stride, (width + 2 * self.seam_px) // stride),
-            template=self.template_cells[number],
+            template=int(0.4 * cells) if self.geometry == "compat" else 2 * round(0.2 * cells),
             drawn_cells=cells,
             drawn_stride=stride,
         )
@@ -167,9 +169,8 @@ class Ggcvt(OverheadMatcher):
     ) -> tuple[Tensor, Tensor | None]:
         """See the base class; unit norm."""
         cells = self.level(number).template
-        found = [
-            self.overhead(ground, number, yaw, metres_per_pixel)[number] for yaw in torch.split(yaw_enu_rad, 1, dim=1)
-        ]
+        yaws = torch.split(yaw_enu_rad, 1, dim=1)
+        found = [self.overhead(ground, number, yaw, metres_per_pixel)[number] for yaw in yaws]
         views = torch.stack([center_crop(view, cells) for view, _ in found], dim=1)
         views = views / torch.linalg.vector_norm(views, dim=(2, 3, 4), keepdim=True).clamp(min=1e-12)
         weights = [center_crop(weight, cells) for _, weight in found if weight is not None]
@@ -209,6 +210,6 @@ class GgcvtKitti(Ggcvt):
     panoramic = False
     image_size = (256, 1024)
 
-    def __init__(self, geometry: Geometry = "corrected", metres_per_pixel: float = 0.195829) -> None:
+    def __init__(self, geometry: Geometry = "corrected", metres_per_pixel: float = KITTI_METRES_PER_PIXEL) -> None:
         self.heatmap_shift_cells = (-0.5, -0.5) if geometry == "compat" else (0.0, 0.0)
         super().__init__(geometry, metres_per_pixel)

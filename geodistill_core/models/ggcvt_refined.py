@@ -16,6 +16,7 @@ from geodistill_core.models.ggcvt import PUBLISHED_KEYS as TRANSLATION_KEYS
 from geodistill_core.models.ggcvt import UNUSED_KEYS as TRANSLATION_UNUSED_KEYS
 from geodistill_core.models.overhead_features import OverheadGround, OverheadMap
 from geodistill_core.models.pose_refiner import PoseRefiner, Refinement
+from geodistill_core.models.published_overhead import KITTI_METRES_PER_PIXEL
 
 SHIFT_RANGE_M = 20.0
 HEADING_RANGE_RAD = math.radians(10.0)
@@ -33,7 +34,7 @@ UNUSED_KEYS = tuple(pattern for pattern in TRANSLATION_UNUSED_KEYS if "TransRefi
 class GgcvtKittiRefined(GgcvtKitti):
     """`match` searches positions at given headings, as ever; `refine` finds a heading near a first guess."""
 
-    def __init__(self, geometry: Geometry = "corrected", metres_per_pixel: float = 0.195829) -> None:
+    def __init__(self, geometry: Geometry = "corrected", metres_per_pixel: float = KITTI_METRES_PER_PIXEL) -> None:
         super().__init__(geometry, metres_per_pixel)
         self.refiner = PoseRefiner(LEVEL_CHANNELS)
 

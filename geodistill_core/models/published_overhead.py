@@ -17,6 +17,9 @@ from torch import Tensor
 Scalars = float | Tensor
 """One number for all, or a tensor of numbers over leading axes."""
 
+KITTI_METRES_PER_PIXEL = 156543.03392 * math.cos(math.radians(49.015)) / 2**19
+"""Of the published KITTI tiles, at whichever latitude they lie."""
+
 _IN_FRONT_M = 1e-6
 
 
