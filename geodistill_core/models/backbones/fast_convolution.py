@@ -16,6 +16,7 @@ from torch.nn import functional as F
 _TILE = 4
 _WINDOW = _TILE + 2
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # near one: rounding stays close to that of a direct convolution
+_WINDOWS_PER_KERNEL = 0.75  # bytes of transformed windows at a time, per byte of kernels: both stay in the caches
 _BLOCK = 256  # output channels at a time: transformed kernels stay small enough for the allocator to keep
 
 
@@ -51,14 +52,17 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, skip: int = 
     height = H - skip
     down, across = -(-height // _TILE), -(-W // _TILE)
     padded = F.pad(x, (0, 0, 1, across * _TILE - W + 1, 1 - skip, down * _TILE - height + 1))
-    windows = padded.unfold(1, _WINDOW, _TILE).unfold(2, _WINDOW, _TILE).permute(4, 5, 0, 1, 2, 3)
-    data = (_FROM_WINDOW @ windows.reshape(_WINDOW**2, -1)).view(_WINDOW**2, -1, C)
+    windows = padded.unfold(1, _WINDOW, _TILE).unfold(2, _WINDOW, _TILE).permute(4, 5, 1, 0, 2, 3)
+    blocks = -(-len(weight) // _BLOCK)
+    kernels = [_transformed(_FROM_KERNEL, block).transpose(1, 2) for block in weight.chunk(blocks)]
     y = x.new_empty(B, down, _TILE, across, _TILE, len(weight))
-    for start in range(0, len(weight), _BLOCK):
-        kernel = _transformed(_FROM_KERNEL, weight[start : start + _BLOCK])
-        product = torch.bmm(data, kernel.transpose(1, 2)).view(_WINDOW**2, -1)
-        tiles = (_TO_TILE @ product).view(_TILE, _TILE, B, down, across, -1)
-        y[..., start : start + _BLOCK] = tiles.permute(2, 3, 0, 4, 1, 5)
+    lines = max(1, round(_WINDOWS_PER_KERNEL * len(weight) / (B * across)))
+    for top in range(0, down, lines):
+        window = windows[:, :, top : top + lines]
+        data = (_FROM_WINDOW @ window.reshape(_WINDOW**2, -1)).view(_WINDOW**2, -1, C)
+        for kernel, block in zip(kernels, y[:, top : top + lines].chunk(blocks, dim=-1), strict=True):
+            tiles = _TO_TILE @ torch.bmm(data, kernel).view(_WINDOW**2, -1)
+            block.copy_(tiles.view(_TILE, _TILE, window.shape[2], B, across, -1).permute(3, 2, 0, 4, 1, 5))
     y = y.view(B, down * _TILE, across * _TILE, -1)[:, :height, :W]
     return y if bias is None else y.add_(bias)
 
