@@ -6,41 +6,73 @@ template's top-left position p:
 
     N(p) = sum s t b q^2,  D_map(p)^2 = sum s^2 t q^2,  D_ground(p)^2 = sum b^2 q^2 t,  similarity N / (D_map D_ground)
 
-Everything that depends on the map alone is transformed once per tile (`CorrelationMap`).
+Everything that depends on the map alone is transformed once per tile (`CorrelationMap`). Without confidences D_map is a
+sum over a box, read from an integral image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _ENERGY_FLOOR = 1e-8
+_CHUNK_BYTES = 2**23
+"""Spectra of templates are made in pieces of about this size: larger ones leave the processor's caches."""
+
+Correlator = Callable[[Tensor, Tensor, int], Tensor]
+"""From conjugate map spectra [..., C, L, F] and templates [..., C, k, k] to sums over C and cells at P positions."""
 
 
-def _spectrum(x: Tensor, size: int) -> Tensor:
-    return torch.as_tensor(torch.fft.rfft2(x, s=(size, size)))
+def _fft_length(size: int) -> int:
+    """The least length from `size` on whose only prime factors are 2, 3 and 5; others take up to twice as long."""
+    length = size
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 1
+
+
+def _spectrum(x: Tensor, length: int) -> Tensor:
+    return torch.as_tensor(torch.fft.rfft2(x, s=(length, length)))
+
+
+def _conjugate_spectrum(x: Tensor, length: int) -> Tensor:
+    return _spectrum(x, length).conj_physical_()
 
 
 @dataclass(frozen=True, slots=True)
 class CorrelationMap:
-    """Spectra of s t [..., C, A, F], of sum_c s^2 t [..., A, F] and of t [..., A, F] (None: t = 1); `size` = A."""
+    """What correlation needs of a map of `size` = A cells.
+
+    Conjugate spectra [..., L, L//2 + 1] of s t [..., C, A, A], of sum_c s^2 t and of t [..., A, A] (None: t = 1), and
+    the integral image [..., A + 1, A + 1] of sum_c s^2 t in float64.
+    """
 
     features: Tensor
     energy: Tensor
     weight: Tensor | None
+    integral: Tensor
     size: int
 
 
 def correlation_map(features: Tensor, weight: Tensor | None = None) -> CorrelationMap:
     """Transform map features [..., C, A, A] with weight [..., A, A] (None: all ones)."""
     size = features.shape[-1]
+    length = _fft_length(size)
     weighted = features if weight is None else features * weight.unsqueeze(-3)
     energy = (weighted * features).sum(dim=-3)
-    spectrum = None if weight is None else _spectrum(weight, size)
-    return CorrelationMap(_spectrum(weighted, size), _spectrum(energy, size), spectrum, size)
+    integral = F.pad(energy.double().cumsum(dim=-1).cumsum(dim=-2), (1, 0, 1, 0))
+    weight_spectrum = None if weight is None else _conjugate_spectrum(weight, length)
+    features, energy = _conjugate_spectrum(weighted, length), _conjugate_spectrum(energy, length)
+    return CorrelationMap(features, energy, weight_spectrum, integral, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +95,7 @@ class Correlation:
 
 def correlate(maps: CorrelationMap, template: Tensor, confidence: Tensor | None = None) -> Correlation:
     """Correlate templates [..., C, k, k] with confidence [..., k, k] (None: ones) with maps; leading axes broadcast."""
-    return _correlation(maps, template, confidence, _matching_product)
+    return _correlation(maps, template, confidence, _matching)
 
 
 def correlate_all_pairs(maps: CorrelationMap, template: Tensor, confidence: Tensor | None = None) -> Correlation:
@@ -71,39 +103,65 @@ def correlate_all_pairs(maps: CorrelationMap, template: Tensor, confidence: Tens
 
     The batch-wise correlation of the weakly supervised objective (G2SWeakly, section 3.3).
     """
-    return _correlation(maps, template, confidence, _all_pairs_product)
+    weight = None if maps.weight is None else maps.weight.unsqueeze(1)
+    spectra, integral = (maps.features.unsqueeze(1), maps.energy.unsqueeze(1)), maps.integral.unsqueeze(1)
+    return _correlation(CorrelationMap(*spectra, weight, integral, maps.size), template, confidence, _all_pairs)
 
 
 def _correlation(
-    maps: CorrelationMap, template: Tensor, confidence: Tensor | None, product: Callable[[Tensor, Tensor], Tensor]
+    maps: CorrelationMap, template: Tensor, confidence: Tensor | None, correlator: Correlator
 ) -> Correlation:
-    size, cells = maps.size, template.shape[-1]
-    positions = size - cells + 1
-
-    def correlated(map_spectra: Tensor, templates: Tensor) -> Tensor:
-        found = torch.as_tensor(torch.fft.irfft2(product(map_spectra, _spectrum(templates, size)), s=(size, size)))
-        return found[..., :positions, :positions]
-
-    weight = torch.ones_like(template[..., :1, :, :]) if confidence is None else confidence.square().unsqueeze(-3)
-    weighted = template if confidence is None else template * weight
-    numerator = correlated(maps.features, weighted)
-    map_energy = correlated(maps.energy.unsqueeze(-3), weight).clamp(min=0.0)
+    cells = template.shape[-1]
+    positions = maps.size - cells + 1
+    if confidence is None:
+        weighted, map_energy = template, _box_sums(maps.integral, cells).to(template.dtype)
+    else:
+        weight = confidence.square().unsqueeze(-3)
+        weighted, map_energy = template * weight, correlator(maps.energy.unsqueeze(-3), weight, positions)
+    numerator = correlator(maps.features, weighted, positions)
     template_energy = (template * weighted).sum(dim=-3, keepdim=True)
     total = template_energy.sum(dim=(-3, -2, -1)).unsqueeze(-1).unsqueeze(-1)
     if maps.weight is None:
-        return Correlation(numerator, map_energy, total, total)
-    ground_energy = correlated(maps.weight.unsqueeze(-3), template_energy).clamp(min=0.0)
-    return Correlation(numerator, map_energy, ground_energy, total)
+        return Correlation(numerator, map_energy.clamp(min=0.0), total, total)
+    ground_energy = correlator(maps.weight.unsqueeze(-3), template_energy, positions)
+    return Correlation(numerator, map_energy.clamp(min=0.0), ground_energy.clamp(min=0.0), total)
 
 
-def _matching_product(maps: Tensor, templates: Tensor) -> Tensor:
-    return (maps * templates.conj()).sum(dim=-3)
+def _box_sums(integral: Tensor, cells: int) -> Tensor:
+    lower, upper = integral[..., cells:, :], integral[..., :-cells, :]
+    return (lower[..., cells:] - lower[..., :-cells]) - (upper[..., cells:] - upper[..., :-cells])
 
 
-def _all_pairs_product(maps: Tensor, templates: Tensor) -> Tensor:
-    """Spectra [M, C, A, F] and [N, C, A, F] to [M, N, A, F], one matrix product for each frequency."""
-    by_frequency = torch.matmul(maps.flatten(-2).permute(2, 0, 1), templates.flatten(-2).conj().permute(2, 1, 0))
-    return by_frequency.permute(1, 2, 0).reshape(len(maps), len(templates), *maps.shape[-2:])
+def _matching(spectra: Tensor, templates: Tensor, positions: int) -> Tensor:
+    pieces = _pieces(spectra, templates) if templates.dim() > 3 else [(spectra, templates)]
+    found = [_valid((s * _spectrum(t, s.shape[-2])).sum(dim=-3), positions) for s, t in pieces]
+    return found[0] if len(found) == 1 else torch.cat(found, dim=-3)
+
+
+def _pieces(spectra: Tensor, templates: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Split along the axis before the channels, where maps either share one spectrum or have one each."""
+    along = templates.shape[-4]
+    spectra_beside = templates[..., 0, 0].numel() // along
+    step = max(1, _CHUNK_BYTES // (spectra_beside * spectra.shape[-2] * spectra.shape[-1] * spectra.itemsize))
+    own = spectra.dim() > 3 and spectra.shape[-4] == along
+    for first in range(0, along, step):
+        part = slice(first, first + step)
+        yield spectra[..., part, :, :, :] if own else spectra, templates[..., part, :, :, :]
+
+
+def _all_pairs(spectra: Tensor, templates: Tensor, positions: int) -> Tensor:
+    """Maps [M, 1, C, L, F] and templates [N, C, k, k]: one matrix product for each frequency."""
+    length = spectra.shape[-2]
+    by_frequency = torch.matmul(
+        spectra.flatten(-2).squeeze(1).permute(2, 0, 1), _spectrum(templates, length).flatten(-2).permute(2, 1, 0)
+    )
+    return _valid(by_frequency.permute(1, 2, 0).reshape(-1, len(templates), *spectra.shape[-2:]), positions)
+
+
+def _valid(conjugate: Tensor, positions: int) -> Tensor:
+    """The correlation whose conjugate spectrum this is, where the template lies within the map."""
+    length = conjugate.shape[-2]
+    return torch.as_tensor(torch.fft.irfft2(conjugate.conj(), s=(length, length)))[..., :positions, :positions]
 
 
 def normalized_cross_correlation(

@@ -2,9 +2,15 @@
 """FFT correlation against a direct double loop."""
 
 import numpy as np
+import pytest
 import torch
 
-from geodistill_core.models.correlation import normalized_cross_correlation
+from geodistill_core.models.correlation import (
+    correlate,
+    correlate_all_pairs,
+    correlation_map,
+    normalized_cross_correlation,
+)
 
 
 def direct(features, valid, template, confidence):
@@ -62,3 +68,66 @@ def test_leading_dimensions_broadcast_maps_against_templates():
     single, _ = normalized_cross_correlation(features, valid, template, confidence)
     torch.testing.assert_close(many[0, 0], single)
     torch.testing.assert_close(many[0, 1], -single)
+
+
+def random(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("channels", "cells", "template_cells"), [(16, 152, 75), (16, 296, 118), (64, 256, 102)])
+@pytest.mark.parametrize("weighed", [True, False])
+def test_float32_similarity_is_within_1e_5_of_the_definition_at_the_networks_sizes(
+    channels, cells, template_cells, weighed
+):
+    features = torch.relu(random(channels, cells, cells, seed=1)) * 1e-3
+    template = features[:, 5 : 5 + template_cells, 9 : 9 + template_cells]
+    templates = torch.stack([template, template * 0.5 + random(*template.shape, seed=2) * 1e-3])
+    confidence = torch.sigmoid(random(2, template_cells, template_cells, seed=3)) if weighed else None
+    got = correlate(correlation_map(features.unsqueeze(0)), templates, confidence).similarity()
+    q_sq = np.ones((2, template_cells, template_cells)) if confidence is None else confidence.double().numpy() ** 2
+    last = cells - template_cells
+    drawn = np.random.default_rng(4).integers(0, last + 1, (12, 2)).tolist()
+    for row, column in [*drawn, (5, 9), (0, last), (last, 0)]:
+        s = features[:, row : row + template_cells, column : column + template_cells].double().numpy()
+        for i, b in enumerate(templates.double().numpy()):
+            expected = (s * b * q_sq[i]).sum() / np.sqrt((s**2 * q_sq[i]).sum() * (b**2 * q_sq[i]).sum())
+            assert float(got[i, row, column]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_map_sizes_with_a_large_prime_factor_correlate_like_the_definition():
+    rng = np.random.default_rng(6)
+    arrays = rng.normal(size=(2, 37, 37)), np.ones((37, 37)), rng.normal(size=(2, 8, 8)), rng.uniform(0.1, 1, (8, 8))
+    got, _ = normalized_cross_correlation(*(torch.from_numpy(a) for a in arrays))
+    np.testing.assert_allclose(got.numpy(), direct(*arrays)[0], atol=1e-9)
+
+
+def test_many_templates_equal_one_at_a_time_with_a_shared_map_and_with_their_own():
+    features, weight = random(2, 1, 16, 256, 256, seed=1), random(2, 1, 256, 256, seed=2).sigmoid()
+    templates, confidence = random(2, 3, 16, 40, 40, seed=3), random(2, 3, 40, 40, seed=4).sigmoid()
+    got = correlate(correlation_map(features, weight), templates, confidence).similarity()
+    for b in range(2):
+        for y in range(3):
+            one = correlate(correlation_map(features[b, 0], weight[b, 0]), templates[b, y], confidence[b, y])
+            torch.testing.assert_close(got[b, y], one.similarity(), atol=1e-5, rtol=0)
+    own = correlate(correlation_map(features.expand(-1, 3, -1, -1, -1), weight), templates, confidence).similarity()
+    torch.testing.assert_close(own, got, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("weighted_map", [True, False])
+@pytest.mark.parametrize("weighed", [True, False])
+def test_all_pairs_equal_one_correlation_per_pair(weighted_map, weighed):
+    features, weight = random(2, 3, 21, 21, seed=1), random(2, 21, 21, seed=2).sigmoid() if weighted_map else None
+    templates, confidence = random(4, 3, 6, 6, seed=3), random(4, 6, 6, seed=4).sigmoid() if weighed else None
+    got = correlate_all_pairs(correlation_map(features, weight), templates, confidence).similarity()
+    maps = correlation_map(features.unsqueeze(1), None if weight is None else weight.unsqueeze(1))
+    torch.testing.assert_close(got, correlate(maps, templates, confidence).similarity(), atol=1e-5, rtol=0)
+    assert got.shape == (2, 4, 16, 16)
+
+
+def test_floored_similarity_of_an_empty_template_is_zero_with_finite_gradients():
+    template = torch.zeros(1, 2, 5, 5, requires_grad=True)
+    maps = correlation_map(random(1, 2, 12, 12, seed=1))
+    similarity = correlate(maps, template).similarity(floor=1e-6)
+    similarity.abs().sum().backward()
+    assert not similarity.any()
+    assert template.grad.isfinite().all()
