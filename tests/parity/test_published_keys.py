@@ -127,8 +127,8 @@ def test_an_imported_file_loads_with_the_weights_it_holds(listing, tmp_path):
     network.load_state_dict({ours: weights[key] for ours, key in found.keys.items()}, strict=True)
     path = saved_as_published(listing, tmp_path / "model.pth")
     manifest, _ = import_published(path, name, tmp_path / "net", geometry="compat", licence="MIT")
-    loaded, _ = load_checkpoint(tmp_path / "net")
-    assert loaded.geometry == "compat"
+    loaded, verified = load_checkpoint(tmp_path / "net")
+    assert verified.arguments == {**found.arguments, "geometry": "compat"}
     for key, tensor in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], tensor), key
     assert set(manifest.source.dropped) == set(found.dropped)
