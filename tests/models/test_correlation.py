@@ -101,16 +101,25 @@ def test_map_sizes_with_a_large_prime_factor_correlate_like_the_definition():
     np.testing.assert_allclose(got.numpy(), direct(*arrays)[0], atol=1e-9)
 
 
-def test_many_templates_equal_one_at_a_time_with_a_shared_map_and_with_their_own():
-    features, weight = random(2, 1, 16, 256, 256, seed=1), random(2, 1, 256, 256, seed=2).sigmoid()
+@pytest.mark.parametrize("maps_per_sample", [1, 3])
+def test_many_templates_equal_one_at_a_time_with_a_shared_map_and_with_their_own(maps_per_sample):
+    features = random(2, maps_per_sample, 16, 256, 256, seed=1)
+    weight = random(2, maps_per_sample, 256, 256, seed=2).sigmoid()
     templates, confidence = random(2, 3, 16, 40, 40, seed=3), random(2, 3, 40, 40, seed=4).sigmoid()
     got = correlate(correlation_map(features, weight), templates, confidence).similarity()
     for b in range(2):
         for y in range(3):
-            one = correlate(correlation_map(features[b, 0], weight[b, 0]), templates[b, y], confidence[b, y])
+            maps = correlation_map(features[b, y % maps_per_sample], weight[b, y % maps_per_sample])
+            one = correlate(maps, templates[b, y], confidence[b, y])
             torch.testing.assert_close(got[b, y], one.similarity(), atol=1e-5, rtol=0)
-    own = correlate(correlation_map(features.expand(-1, 3, -1, -1, -1), weight), templates, confidence).similarity()
-    torch.testing.assert_close(own, got, atol=1e-6, rtol=0)
+
+
+def test_energy_of_dim_windows_survives_a_bright_corner():
+    features = random(2, 128, 128, seed=1) * 1e-3
+    features[:, :20, :20] *= 1e3
+    energy = correlate(correlation_map(features), torch.ones(2, 30, 30)).map_energy
+    expected = torch.nn.functional.avg_pool2d(features.double().square().sum(0, keepdim=True), 30, 1)[0] * 900
+    torch.testing.assert_close(energy.double(), expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("weighted_map", [True, False])
