@@ -28,7 +28,7 @@ def sample_published(features: Tensor, uv: Tensor) -> Tensor:
     upper, lower = sample + (top * W).int(), sample + (bottom * W).int()
     left_index, right_index = left.int(), right.int()
     corners = [upper + left_index, upper + right_index, lower + left_index, lower + right_index]
-    rows = features.permute(0, 2, 3, 1).reshape(B * H * W, C)
+    rows = features.permute(0, 2, 3, 1).contiguous().view(B * H * W, C)
     picked = F.embedding_bag(
         torch.stack(corners, dim=-1).view(-1, 4),
         rows,
