@@ -23,6 +23,7 @@ def bench(
     runs: Annotated[int, typer.Option(help="Timed passes of each network.")] = 9,
     threads: Annotated[int, typer.Option(help="Threads that torch uses.")] = 2,
     yaws: Annotated[int, typer.Option(help="Heading hypotheses of a match.")] = 1,
+    backbone: Annotated[bool, typer.Option("--backbone", help="Time DINOv2 too, with random weights.")] = False,
     json_path: JsonOption = None,
 ) -> None:
     """Latency of each network's map, ground and match, at its published input sizes with fresh weights."""
@@ -34,7 +35,7 @@ def bench(
     if geometry not in ("compat", "corrected"):
         raise ConfigError(f"geometry {geometry!r} is neither compat nor corrected")
     names = [name for name in networks or sorted(ARCHITECTURES) if architecture(name)]
-    options = BenchOptions("compat" if geometry == "compat" else "corrected", runs, threads, yaws)
+    options = BenchOptions("compat" if geometry == "compat" else "corrected", runs, threads, yaws, backbone)
     with progress("measuring", total=len(names) * runs) as step:
         result = measure(names, options, step)
     emit(result, json_path, lambda out: _render(out, result))
@@ -53,3 +54,4 @@ def _render(out: Console, result: dict[str, Any]) -> None:
             f"{sum(stage['gmacs'] for stage in stages.values()):.1f}",
         )
     out.print(shown)
+    out.print(f"DINOv2: {result['backbone']}")

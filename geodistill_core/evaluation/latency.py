@@ -16,6 +16,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from geodistill_core.errors import ConfigError
+from geodistill_core.evaluation.backbones import stand_in
+from geodistill_core.models.backbones.dinov2 import FrozenDinov2
 from geodistill_core.models.base import AnyNetwork, Geometry, GroundInput, MapInput
 from geodistill_core.models.registry import architecture, build
 from geodistill_core.types import Array, CameraModel, GroundImage, forward_optical_mount
@@ -28,12 +30,16 @@ _SEED = 11
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """`runs` timed passes after one untimed, on `threads` threads, with `yaws` heading hypotheses."""
+    """`runs` timed passes after one untimed, on `threads` threads, with `yaws` heading hypotheses.
+
+    `backbone`: time frozen backbones too (with random weights); otherwise given tokens stand in for them.
+    """
 
     geometry: Geometry = "corrected"
     runs: int = 9
     threads: int = 2
     yaws: int = 1
+    backbone: bool = False
 
     def __post_init__(self) -> None:
         for name, value, limit in (("runs", self.runs, 1000), ("threads", self.threads, 256), ("yaws", self.yaws, 360)):
@@ -91,6 +97,8 @@ def bench_network(name: str, options: BenchOptions, step: Callable[[], None] = l
     """
     chosen: Geometry = options.geometry if architecture(name).has_geometry else "corrected"
     network = build(name, geometry=chosen).eval()
+    if isinstance(getattr(network, "backbone", None), FrozenDinov2):
+        network.backbone = stand_in(network.backbone, options.backbone)  # type: ignore[assignment,arg-type]  # no module
     tile, ground = inputs(network)
     yaw = math.pi / 2 + torch.deg2rad(3.0 * (torch.arange(options.yaws) - options.yaws // 2)).float().unsqueeze(0)
     counters = {stage: FlopCounterMode(display=False) for stage in STAGES}
@@ -138,6 +146,7 @@ def bench(names: list[str], options: BenchOptions, step: Callable[[], None] = la
     return {
         "backend": "torch",
         "precision": "fp32",
+        "backbone": "random weights" if options.backbone else "not included",
         "runs": options.runs,
         "machine": machine,
         "torch": torch.__version__,

@@ -115,6 +115,10 @@ class FrozenDinov2:
         patches = [x[:, 1:].reshape(len(x), rows, columns, -1) for x in found]
         return Tokens(patches, [x[:, 0] for x in found])
 
+    def adopt(self, model: Any) -> None:
+        """Use a `transformers.Dinov2Backbone` that was made elsewhere, instead of reading `weights`."""
+        self._model = model.float().eval().requires_grad_(False)
+
     def _load(self, folder: Path) -> Any:
         self._check_hash(folder)
         self._check_shape(folder)
