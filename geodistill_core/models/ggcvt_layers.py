@@ -31,7 +31,7 @@ class OverheadSelfAttention(nn.Module):
 
 
 class CrossViewBlock(nn.Module):
-    """Overhead cells look at each other, then at the image columns that they project to (GGCVT, section 3.2)."""
+    """Overhead cells look at each other, then at the image columns that they project to (GGCVT)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

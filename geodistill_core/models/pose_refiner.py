@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """GGCVT's pose refiner: a regressor per level reads how projected and map features differ, and moves the pose.
 
-Boosting 3-DoF accuracy, section 3.3 ("rotation estimation"): the published evaluation keeps only its heading.
+The published evaluation keeps only its heading, and searches the position by correlation.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Overhead cells attend to the image columns that they project to (GGCVT, section 3.2: geometry-guided attention).
+"""Overhead cells attend to the image columns that they project to (GGCVT).
 
 A vertical line in the world stays in one image column, so a cell at column u asks every row of columns floor(u) and
 floor(u) + 1. Thousands of cells share a few dozen pairs of columns: keys and values are computed once per image, cells

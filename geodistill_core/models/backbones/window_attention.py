@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Self-attention within square windows of a token map, with a learned bias per relative position.
 
-Swin Transformer (Liu et al., ICCV 2021), sections 3.1 and 3.2, without shifted windows. GGCVT (Boosting 3-DoF accuracy,
-section 3.2) runs one such block on overhead tokens and one inside its pose refiner.
+Swin Transformer (Liu et al., ICCV 2021), section 3.2, without shifted windows. GGCVT runs one such block on overhead
+tokens and one inside its pose refiner.
 """
 
 from __future__ import annotations
