@@ -24,7 +24,7 @@ WIDE = ((128, 128), (64, 64), (32, 16))
 LEVEL_0_CHANNELS = 256
 _SKIP_CHANNELS = (128, 64, 64)
 _ENCODER_MARGIN_ROWS = 18
-_WIDE_CHANNELS = 128
+_WIDE_KERNELS = 128 * 256  # from here on fewer multiplications pay for the traffic of the transformed maps
 
 VGG_UNET_KEYS: tuple[tuple[str, str], ...] = (
     (r"\.(conv\d+)\.(weight|bias)$", r".encoder.\1.\2"),
@@ -87,7 +87,7 @@ def conv3x3(in_channels: int, out_channels: int, *, bias: bool = False) -> nn.Co
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, skip: int) -> Tensor:
     """A 3x3 convolution without its first `skip` (0, 1) rows, the way that is fastest for its width."""
-    if min(weight.shape[:2]) < _WIDE_CHANNELS:
+    if weight.shape[0] * weight.shape[1] < _WIDE_KERNELS:
         return F.conv2d(x, weight, bias, padding=1)[:, :, skip:]
     return convolve(x.permute(0, 2, 3, 1), weight, bias, skip).permute(0, 3, 1, 2)
 
