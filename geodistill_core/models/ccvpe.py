@@ -38,6 +38,7 @@ _SKIP_BLOCKS = (0, 2, 4, 10, 15)
 _SKIPS = (320, 112, 40, 24, 16, 0)
 _UP_FIRST = 1024
 _LAST = 16
+_SHORTEST = 1e-12
 _HEADING_UP = (_UP_FIRST, 256, 128, 64, 32, _LAST)
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -227,11 +228,12 @@ class Ccvpe(CrossViewNetwork[CcvpeMap, CcvpeGround]):
             matching, unit = self._matching(level), unit_cells(x)
             scores.append(matching(ground.templates[level], unit, matching.window_norms(unit)))
             best = scores[-1].amax(dim=1, keepdim=True)
-            x = self.location.step(level, torch.cat([best, with_ones(unit)], dim=1), maps.location)
+            x = self.location.step(level, with_ones(best, unit), maps.location)
         field = self.heading.step(0, scores[0], maps.heading)
         for level in range(1, LEVELS):
             field = self.heading.step(level, with_ones(field), maps.heading)
-        return CcvpeOutput(x.squeeze(1), F.normalize(field, dim=1), tuple(scores))
+        length = torch.hypot(field[:, :1], field[:, 1:]).clamp(min=_SHORTEST)
+        return CcvpeOutput(x.squeeze(1), field / length, tuple(scores))
 
     def forward_all(self, ground: GroundInput, tiles: MapInput) -> CcvpeOutput:
         """Everything that training and evaluation of the published network look at."""

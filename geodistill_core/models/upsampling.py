@@ -4,6 +4,7 @@
 Up to the first rectification a step is linear. So the share of the map's features is computed once per tile, and for
 what changes with the frame the deconvolution (2x2, stride 2) and the 3x3 convolution are composed into one 2x2
 convolution around each corner between coarse cells: the four fine pixels that meet there read the same four cells.
+With gradients the steps are taken one by one.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geodistill_core.models import winograd
 from geodistill_core.models.derived import Derived
 
 Border = Literal["zeros", "reflect"]
+_FEW_OUTPUTS = 2
+_MANY_CHANNELS = 256
 
 
 class UpStage(nn.Module):
@@ -45,12 +49,13 @@ class UpStage(nn.Module):
         self.padding = padding
         self.skip = skip
         self.from_frame = channels_in - from_map
-        self._composed = Derived()
+        self._composed, self._spread = Derived(), Derived()
 
     def _conv3(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.padding == "reflect":
-            return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, bias)
-        return F.conv2d(x, weight, bias, padding=1)
+        x = F.pad(x, (1, 1, 1, 1), mode="reflect" if self.padding == "reflect" else "constant")
+        if torch.is_grad_enabled() or len(weight) < _MANY_CHANNELS:
+            return F.conv2d(x, weight, bias)
+        return winograd.convolve(x.permute(0, 2, 3, 1), winograd.filters(weight), bias).permute(0, 3, 1, 2)
 
     def _two_steps(self, z: Tensor, up_weight: Tensor) -> Tensor:
         return self._conv3(F.conv_transpose2d(z, up_weight, None, 2), self.mix.weight[:, : self.up.out_channels], None)
@@ -64,50 +69,83 @@ class UpStage(nn.Module):
         return weight if self.from_frame < self.up.in_channels else torch.cat([weight, self._bias_row()])
 
     def map_term(self, skip: Tensor, from_map: Tensor | None = None) -> Tensor:
-        """The map's share of the first convolution [B, mixed, 2h, 2w]: features beside, bias, and `from_map`."""
+        """The map's share of the first convolution: features beside, bias, and `from_map`.
+
+        [B, mixed, 2h + 2, 2w + 2], with a border of zeros.
+        """
         term = self._conv3(skip, self.mix.weight[:, self.up.out_channels :], self.mix.bias)
-        if from_map is None:
-            return term
-        weight = torch.cat([self.up.weight[self.from_frame :], self._bias_row()])
-        return term + self._two_steps(with_ones(from_map), weight)
+        if from_map is not None:
+            weight = torch.cat([self.up.weight[self.from_frame :], self._bias_row()])
+            term = term + self._two_steps(with_ones(from_map), weight)
+        return F.pad(term, (1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
 
     def _compose(self) -> tuple[Tensor, ...]:
         # A coarse cell's 2x2 block reaches 4x4 fine pixels; those split into the corners (2, 2) beside the cell.
         reach = F.conv2d(self._frame_weight(), self.mix.weight[:, : self.up.out_channels], padding=2).contiguous()
         corners = reach.view(*reach.shape[:2], 2, 2, 2, 2).flip(2, 4)
         kernel = corners.permute(3, 5, 1, 0, 2, 4).reshape(-1, reach.shape[0], 2, 2)
-        return (kernel.contiguous(memory_format=torch.channels_last),)
+        many = kernel.shape[1] >= _MANY_CHANNELS
+        return (winograd.filters(kernel) if many else kernel.contiguous(memory_format=torch.channels_last),)
 
-    def _one_step(self, z: Tensor) -> Tensor:
+    def _corners(self, z: Tensor, bias: Tensor | None) -> Tensor:
+        """Four fine pixels around each corner, [B, h + 1, w + 1, 4 * mixed]."""
         sources = [self.up.weight, self.mix.weight, *(p for p in (self.up.bias,) if p is not None)]
         (kernel,) = self._composed.get(sources, self._compose)
-        z = z.contiguous(memory_format=torch.channels_last)
-        if self.padding == "reflect":  # reflected fine pixels belong to a repeated coarse cell
-            return F.conv2d(F.pad(z, (1, 1, 1, 1), mode="replicate"), kernel)
-        return F.conv2d(z, kernel, padding=1)
+        z, (h, w) = z.contiguous(memory_format=torch.channels_last), z.shape[2:]
+        reflect, many = self.padding == "reflect", kernel.dim() == 3
+        if reflect or many:  # reflected fine pixels belong to a repeated coarse cell
+            after = 2 if many else 1
+            z = F.pad(z, (1, after, 1, after), mode="replicate" if reflect else "constant")
+        if many:
+            return winograd.convolve(z.permute(0, 2, 3, 1), kernel, bias)[:, : h + 1, : w + 1].contiguous()
+        return F.conv2d(z, kernel, bias, padding=0 if reflect else 1).permute(0, 2, 3, 1).contiguous()
 
-    def _mixed(self, z: Tensor, term: Tensor) -> Tensor:
-        """Rectified sum of the term and of what the corners give, [B, mixed, 2h, 2w]."""
+    def _mixed(self, z: Tensor, term: Tensor | None) -> Tensor:
+        """Rectified first convolution with the second one's border, [B, 2h + 2, 2w + 2, mixed]."""
         (B, _, h, w), mixed = z.shape, self.mix.out_channels
-        corners = self._one_step(z).permute(0, 2, 3, 1).reshape(B, h + 1, w + 1, 2, 2, mixed)
-        fine = corners.new_empty(B, 2 * h, 2 * w, mixed)
-        beside = term.permute(0, 2, 3, 1).expand_as(fine)
-        for a in (0, 1):
-            for b in (0, 1):
-                part = corners[:, 1 - a : h + 1 - a, 1 - b : w + 1 - b, a, b]
-                torch.add(part, beside[:, 1 - a :: 2, 1 - b :: 2], out=fine[:, 1 - a :: 2, 1 - b :: 2])
-        return torch.relu_(fine).permute(0, 3, 1, 2)
+        bias = self.mix.bias.repeat(4) if term is None and self.mix.bias is not None else None
+        corners = self._corners(z, bias).view(B, h + 1, w + 1, 2, 2 * mixed).transpose(2, 3)
+        fine = corners.new_empty(B, h + 1, 2, w + 1, 2 * mixed)
+        if term is None:
+            torch.clamp_min(corners, 0.0, out=fine)
+        else:
+            torch.add(corners, term.permute(0, 2, 3, 1).view_as(fine), out=fine).relu_()
+        return self._bordered(fine.view(B, 2 * h + 2, 2 * w + 2, mixed))
+
+    def _bordered(self, x: Tensor) -> Tensor:
+        """In place: the outermost ring becomes what the next convolution's padding would be."""
+        for rows in (x, x.transpose(1, 2)):
+            rows[:, 0] = rows[:, 2] if self.padding == "reflect" else 0.0
+            rows[:, -1] = rows[:, -3] if self.padding == "reflect" else 0.0
+        return x
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        if self.refine.out_channels < _MANY_CHANNELS:
+            return F.conv2d(x.permute(0, 3, 1, 2), self.refine.weight, self.refine.bias)
+        (spread,) = self._spread.get([self.refine.weight], lambda: (winograd.filters(self.refine.weight),))
+        return winograd.convolve(x, spread, self.refine.bias).permute(0, 3, 1, 2)
+
+    def _refined(self, x: Tensor) -> Tensor:
+        """The second convolution of [B, H + 2, W + 2, mixed]; few outputs are nine shifted sums of one product."""
+        outputs, (B, rows, columns, mixed) = self.refine.out_channels, x.shape
+        if outputs > _FEW_OUTPUTS:
+            return self._convolved(x)
+        weight = self.refine.weight.permute(0, 2, 3, 1).reshape(1, -1, mixed).expand(B, -1, -1)
+        taps = torch.bmm(weight, x.view(B, -1, mixed).transpose(1, 2)).view(B, outputs, 9, rows, columns)
+        assert self.refine.bias is not None
+        y = self.refine.bias.view(1, -1, 1, 1).repeat(B, 1, rows - 2, columns - 2)
+        for tap in range(9):
+            y += taps[:, :, tap, tap // 3 : tap // 3 + rows - 2, tap % 3 : tap % 3 + columns - 2]
+        return y
 
     def forward(self, z: Tensor, term: Tensor | None) -> Tensor:
         """The frame's channels and the map's term (None where no features lie beside) to the stage's output."""
-        if term is None:
-            assert self.mix.bias is not None
-            term = self.mix.bias.view(1, -1, 1, 1)
-        if torch.is_grad_enabled():
-            mixed = F.relu(self._two_steps(z, self._frame_weight()) + term)
-        else:
-            mixed = self._mixed(z, term)
-        return self._conv3(mixed, self.refine.weight, self.refine.bias)
+        if not torch.is_grad_enabled():
+            return self._refined(self._mixed(z, term))
+        linear = self._two_steps(z, self._frame_weight())
+        assert self.mix.bias is not None
+        linear = linear + (self.mix.bias.view(1, -1, 1, 1) if term is None else term[..., 1:-1, 1:-1])
+        return self._conv3(F.relu(linear), self.refine.weight, self.refine.bias)
 
 
 class Decoder(nn.ModuleList):
@@ -126,6 +164,8 @@ class Decoder(nn.ModuleList):
         return torch.as_tensor(self._stage(index)(z, terms[index]))
 
 
-def with_ones(x: Tensor) -> Tensor:
-    """[B, C, h, w] with a last channel of ones."""
-    return F.pad(x, (0, 0, 0, 0, 0, 1), value=1.0)
+def with_ones(*parts: Tensor) -> Tensor:
+    """The parts [B, C, h, w] one after the other, and a last channel of ones; channels last in memory."""
+    pixels = [part.permute(0, 2, 3, 1) for part in parts]
+    ones = pixels[0].new_ones(1, 1, 1, 1).expand(*pixels[0].shape[:3], 1)
+    return torch.cat([*pixels, ones], dim=3).permute(0, 3, 1, 2)

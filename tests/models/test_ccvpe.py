@@ -112,16 +112,17 @@ def test_one_product_of_templates_equals_explicit_rolls(channels, length, step):
 
 @pytest.mark.parametrize("border", ["zeros", "reflect"])
 @pytest.mark.parametrize(("skip", "from_map"), [(3, 0), (0, 0), (3, 4)])
-def test_composed_upsampling_equals_deconvolution_and_convolution(border, skip, from_map):
+@pytest.mark.parametrize(("wide", "out"), [(6, 2), (300, 5), (7, 260)])
+def test_composed_upsampling_equals_deconvolution_and_convolution(border, skip, from_map, wide, out):
     torch.manual_seed(1)
-    stage = UpStage(6, 5, skip, 7, 2, border, from_map)
-    z, beside = torch.randn(2, 6, 4, 3), torch.randn(2, skip, 8, 6)
+    stage = UpStage(wide, 5, skip, 7, out, border, from_map)
+    z, beside = torch.randn(2, wide, 4, 6), torch.randn(2, skip, 8, 12)
     mode = "reflect" if border == "reflect" else "constant"
     with torch.no_grad():
         mixed = F.relu(stage.mix(F.pad(torch.cat([stage.up(z), beside], dim=1), (1, 1, 1, 1), mode=mode)))
         wanted = stage.refine(F.pad(mixed, (1, 1, 1, 1), mode=mode))
-        term = stage.map_term(beside, z[:, 2:] if from_map else None) if skip else None
-        frame = z[:, :2] if from_map else with_ones(z)
+        term = stage.map_term(beside, z[:, -from_map:] if from_map else None) if skip else None
+        frame = z[:, :-from_map] if from_map else with_ones(z)
         torch.testing.assert_close(stage(frame, term), wanted, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(stage(frame, term), wanted, rtol=1e-4, atol=1e-5)
 

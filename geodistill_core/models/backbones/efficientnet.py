@@ -79,9 +79,21 @@ class ConvNorm(nn.Module):
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         return self.conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
 
+    def pointwise(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
+        """A 1 x 1 convolution outside training as a product of rows of pixels; `gate` [B, in, 1, 1] scales its input.
+
+        The gate is laid on the weights, which are fewer than the pixels.
+        """
+        (B, C, H, W), (weight, bias) = x.shape, self.folded()
+        rows, columns = x.permute(0, 2, 3, 1).reshape(B, H * W, C), weight.flatten(1).t().expand(B, C, -1)
+        columns = columns if gate is None else columns * gate.view(B, C, 1)
+        return torch.baddbmm(bias, rows, columns).view(B, H, W, -1).permute(0, 3, 1, 2)
+
     def forward(self, x: Tensor, padding: tuple[int, int] = (0, 0)) -> Tensor:
         """[B, in, H, W] to [B, out, H', W'] with `padding` zeros (rows, columns) on either side."""
         conv = self.conv
+        if not self.norm.training and conv.kernel_size == (1, 1):
+            return self.pointwise(x)
         if self.norm.training:
             y = F.conv2d(x, conv.weight, None, conv.stride, padding, 1, conv.groups)
             return torch.as_tensor(self.norm(y))
@@ -150,7 +162,7 @@ class MBConv(nn.Module):
         """[B, in, H, W] to [B, out, H / stride, W / stride]."""
         wide = _silu(self._spatial(x))
         gate = torch.sigmoid(self.excite(_silu(self.squeeze(wide.mean(dim=(2, 3), keepdim=True)))))
-        y = self.project(wide * gate if wide.requires_grad else wide.mul_(gate))
+        y = self.project(wide * gate) if self.training else self.project.pointwise(wide, gate)
         if not self.skips:
             return torch.as_tensor(y)
         if self.training and self.drop > 0:
