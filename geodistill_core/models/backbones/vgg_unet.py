@@ -24,6 +24,7 @@ WIDE = ((128, 128), (64, 64), (32, 16))
 LEVEL_0_CHANNELS = 256
 _SKIP_CHANNELS = (128, 64, 64)
 _ENCODER_MARGIN_ROWS = 18
+_STRIP_ROWS = 32
 _WIDE_KERNELS = 128 * 256  # from here on fewer multiplications pay for the traffic of the transformed maps
 
 VGG_UNET_KEYS: tuple[tuple[str, str], ...] = (
@@ -65,11 +66,12 @@ class VggMaps:
     eighth: Band
     quarter: Band
     half: Band
-    full: Band
+    full: Band | None
 
     def skip(self, level: int) -> Band:
         """What the decoder of a level concatenates, rectified."""
         if level == 3:
+            assert self.full is not None
             return Band(F.relu(self.full.values), self.full.top)
         return self.quarter if level == 1 else self.half
 
@@ -108,12 +110,14 @@ def _rectify_in_place(band: Band) -> Band:
 
 
 def _pool(band: Band) -> Band:
-    skipped = band.top % 2
-    return Band(F.max_pool2d(band.values[:, :, skipped:], 2), (band.top + skipped) // 2)
+    return Band(F.max_pool2d(band.values, 2), band.top // 2)
 
 
 class VggEncoder(nn.Module):
-    """The first seven convolutions of VGG-16; pooling acts on what is not rectified yet, as published."""
+    """The first seven convolutions of VGG-16; pooling acts on what is not rectified yet, as published.
+
+    Bands of images start at row 0 or at a row 8 j - 18, so that every pooling starts on an even row.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,12 +126,25 @@ class VggEncoder(nn.Module):
         self.conv10, self.conv12 = conv3x3(128, 256, bias=True), conv3x3(256, 256, bias=True)
         self.conv14 = conv3x3(256, 256, bias=True)
 
-    def forward(self, image: Band) -> VggMaps:
-        """Maps of images [B, 3, H, W] in 0..1, H and W divisible by 8."""
-        full = _convolve(self.conv2, _rectify_in_place(_convolve(self.conv0, image)))
-        half = _rectify_in_place(_pool(full))
+    def forward(self, image: Band, *, full: bool) -> VggMaps:
+        """Maps of images [B, 3, H, W] in 0..1, H and W divisible by 8; the one at 1/1 only if `full`."""
+        unpooled = self._full(image) if full else None
+        half = _rectify_in_place(self._pooled_in_strips(image) if unpooled is None else _pool(unpooled))
         quarter = _rectify_in_place(_pool(self._chain(half, self.conv5, self.conv7)))
-        return VggMaps(_pool(self._chain(quarter, self.conv10, self.conv12, self.conv14)), quarter, half, full)
+        return VggMaps(_pool(self._chain(quarter, self.conv10, self.conv12, self.conv14)), quarter, half, unpooled)
+
+    def _full(self, image: Band) -> Band:
+        return self._chain(image, self.conv0, self.conv2)
+
+    def _pooled_in_strips(self, image: Band) -> Band:
+        """The first block pooled, strip by strip: maps of the image's size are too large for the caches."""
+        end, first = image.top + image.values.shape[2], image.top + 2 * (image.top > 0)
+        pooled = []
+        for row in range(first, end, _STRIP_ROWS):
+            top = max(row - 2, image.top)
+            strip = image.below(top)[:, :, : row + _STRIP_ROWS + 2 - top]
+            pooled.append(F.max_pool2d(self._full(Band(strip, top)).below(row)[:, :, :_STRIP_ROWS], 2))
+        return Band(torch.cat(pooled, dim=2), first // 2)
 
     @staticmethod
     def _chain(band: Band, first: nn.Conv2d, *others: nn.Conv2d) -> Band:
@@ -195,7 +212,7 @@ class VggUNet(nn.Module):
         self._check(levels, confidence)
         firsts = dict.fromkeys(levels, 0) if first_rows is None else first_rows
         top = min(_first_image_row(level, firsts[level] - confidence) for level in levels)
-        maps = self.encoder(Band(image[:, :, top:], top))
+        maps = self.encoder(Band(image[:, :, top:], top), full=max(levels) == 3)
         found: dict[int, VggLevel] = {}
         band, rectified = maps.eighth, Band(F.relu(maps.eighth.values), maps.eighth.top)
         for level in range(max(levels) + 1):
