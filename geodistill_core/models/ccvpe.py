@@ -25,6 +25,7 @@ from geodistill_core.models.backbones.efficientnet import (
     EfficientNet,
     Padding,
 )
+from geodistill_core.models.backbones.imagenet import imagenet_normalized
 from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput, MapInput
 from geodistill_core.models.heading_field import heading_log_share, move_to_base
 from geodistill_core.models.rolled_matching import GroundDescriptors, RolledMatching, unit_cells
@@ -40,7 +41,6 @@ _UP_FIRST = 1024
 _LAST = 16
 _SHORTEST = 1e-12
 _HEADING_UP = (_UP_FIRST, 256, 128, 64, 32, _LAST)
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def _decoder_keys(suffix: str, name: str) -> Iterator[tuple[str, str]]:
@@ -139,8 +139,6 @@ class Ccvpe(CrossViewNetwork[CcvpeMap, CcvpeGround]):
 
     map_size_px = _TILE_PX
     template_extent_m = 0.0
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -166,8 +164,6 @@ class Ccvpe(CrossViewNetwork[CcvpeMap, CcvpeGround]):
         self.map_descriptor = nn.Linear(HEAD_CHANNELS * 4, sizes.map_channels[0])
         self._build_matching(range(sizes.rolls) if rolls is None else rolls, steps or sizes.steps)
         self._build_decoders("reflect" if map_padding == "reflect" else "zeros")
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 
     def _build_matching(self, rolls: Sequence[int], steps: Sequence[int]) -> None:
         self.decoded = [roll % self.sizes.rolls for roll in rolls]
@@ -199,19 +195,16 @@ class Ccvpe(CrossViewNetwork[CcvpeMap, CcvpeGround]):
         """See the contract; a level panorama."""
         return panorama_view(image, *self.sizes.ground_size)
 
-    def _normalized(self, rgb: Tensor) -> Tensor:
-        return (rgb - self.mean) / self.std
-
     def encode_ground(self, ground: GroundInput) -> CcvpeGround:
         """See the contract."""
         trunk = self.ground_trunk
-        descriptors = self.descriptors(trunk.features(trunk(self._normalized(ground.pixels), (15,))[0]))
+        descriptors = self.descriptors(trunk.features(trunk(imagenet_normalized(ground.pixels), (15,))[0]))
         templates = (self._matching(level).templates(d) for level, d in enumerate(descriptors))
         return CcvpeGround(tuple(templates), ground.mount)
 
     def encode_map(self, tiles: MapInput) -> CcvpeMap:
         """See the contract; the 2 x 2 cells that share a descriptor are one strided convolution."""
-        blocks = self.map_trunk(self._normalized(tiles.rgb), _SKIP_BLOCKS)
+        blocks = self.map_trunk(imagenet_normalized(tiles.rgb), _SKIP_BLOCKS)
         features = self.map_trunk.features(blocks[-1])
         linear = self.map_descriptor
         weight = linear.weight.view(linear.out_features, -1, 2, 2)

@@ -100,7 +100,8 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         return self._encoded(ground, dict.fromkeys(levels, 0), math.inf)
 
     def _encoded(self, ground: GroundInput, first_row: dict[int, int], reach_m: float) -> OverheadGround:
-        pixels = F.pad(ground.pixels, (self.seam_px, self.seam_px, 0, 0), mode="circular")
+        seam = (self.seam_px, self.seam_px, 0, 0)
+        pixels = F.pad(ground.pixels, seam, mode="circular") if self.seam_px else ground.pixels
         found = self.ground_levels(pixels, first_row)
         features = {number: pair[0] for number, pair in found.items()}
         confidence = {number: pair[1] for number, pair in found.items()}
