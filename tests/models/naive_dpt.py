@@ -28,4 +28,3 @@ def naive_levels(head, maps):
         enlarged = F.interpolate(merged, scale_factor=outlet.factor)
         levels.append(outlet.output(F.relu(outlet.hidden(enlarged))))
     return levels
-
