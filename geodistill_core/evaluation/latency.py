@@ -88,7 +88,6 @@ def _summary(milliseconds: list[float]) -> dict[str, float]:
     }
 
 
-@torch.inference_mode()
 def bench_network(name: str, options: BenchOptions, step: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Latency of each stage and of whole frames, parameters and multiply-adds of one architecture with fresh weights.
 
@@ -99,6 +98,13 @@ def bench_network(name: str, options: BenchOptions, step: Callable[[], None] = l
     network = build(name, geometry=chosen).eval()
     if isinstance(getattr(network, "backbone", None), FrozenDinov2):
         network.backbone = stand_in(network.backbone, options.backbone)  # type: ignore[assignment,arg-type]  # no module
+    with torch.inference_mode():  # not around the construction: weights made inside keep no folded copies
+        return _measured(name, chosen, network, options, step)
+
+
+def _measured(
+    name: str, geometry: Geometry, network: AnyNetwork, options: BenchOptions, step: Callable[[], None]
+) -> dict[str, Any]:
     tile, ground = inputs(network)
     yaw = math.pi / 2 + torch.deg2rad(3.0 * (torch.arange(options.yaws) - options.yaws // 2)).float().unsqueeze(0)
     counters = {stage: FlopCounterMode(display=False) for stage in STAGES}
@@ -122,7 +128,7 @@ def bench_network(name: str, options: BenchOptions, step: Callable[[], None] = l
     }
     return {
         "name": name,
-        "geometry": chosen,
+        "geometry": geometry,
         "yaws": options.yaws,
         "tile_px": list(tile.rgb.shape[-2:]),
         "ground_px": list(ground.pixels.shape[-2:]),

@@ -113,11 +113,15 @@ def timed(call):
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-@torch.inference_mode()
 def measure(name, runs):
     plain, arguments, yaw = PLAIN[name]
     torch.manual_seed(0)
-    network = build(name.split()[0], geometry="compat", **arguments).eval()
+    network = build(name.split()[0], geometry="compat", **arguments).eval()  # outside: folded weights are kept
+    with torch.inference_mode():
+        return measured(name, network, plain, yaw, runs)
+
+
+def measured(name, network, plain, yaw, runs):
     if hasattr(network, "backbone"):
         network.backbone = GivenTokens(network.backbone)
     tile, ground = inputs(network)
