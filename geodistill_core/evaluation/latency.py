@@ -98,7 +98,7 @@ def bench_network(name: str, options: BenchOptions, step: Callable[[], None] = l
     network = build(name, geometry=chosen).eval()
     if isinstance(getattr(network, "backbone", None), FrozenDinov2):
         network.backbone = stand_in(network.backbone, options.backbone)  # type: ignore[assignment,arg-type]  # no module
-    with torch.inference_mode():  # not around the construction: weights made inside keep no folded copies
+    with torch.inference_mode():
         return _measured(name, chosen, network, options, step)
 
 

@@ -107,7 +107,8 @@ def build(name: str, /, geometry: Geometry = "corrected", **arguments: Any) -> A
     elif geometry != "corrected":
         raise ConfigError(f"architecture {name!r} has exact geometry only; leave geometry {geometry!r} out")
     try:
-        network = entry.network(**arguments)
+        with torch.inference_mode(False):  # weights made in inference mode have no versions: nothing folded is kept
+            network = entry.network(**arguments).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     except TypeError as error:
         raise ConfigError(f"architecture {name!r} does not take {sorted(arguments)}: {error}") from error
-    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+    return network  # type: ignore[no-any-return]

@@ -116,7 +116,7 @@ def timed(call):
 def measure(name, runs):
     plain, arguments, yaw = PLAIN[name]
     torch.manual_seed(0)
-    network = build(name.split()[0], geometry="compat", **arguments).eval()  # outside: folded weights are kept
+    network = build(name.split()[0], geometry="compat", **arguments).eval()
     with torch.inference_mode():
         return measured(name, network, plain, yaw, runs)
 

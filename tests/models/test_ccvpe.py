@@ -21,6 +21,7 @@ from geodistill_core.models.ccvpe_variants import (
 )
 from geodistill_core.models.heading_field import heading_log_share, move_to_base
 from geodistill_core.models.importing.key_map import renamed
+from geodistill_core.models.registry import build
 from geodistill_core.models.rolled_matching import GroundDescriptors, RolledMatching, unit_cells
 from geodistill_core.models.upsampling import UpStage, with_ones
 from geodistill_core.types import GroundImage
@@ -254,3 +255,12 @@ def test_published_decoder_keys_are_ours_in_reverse_order():
     assert renamed("conv1.2.bias", PUBLISHED_KEYS) == "location.5.refine.bias"
     assert ours["heading.0.up.weight"].shape[0] == KITTI_SIZES.rolls + 2048
     assert ours["location.5.refine.bias"].shape == (1,)
+
+
+def test_weights_built_in_inference_mode_keep_their_compositions():
+    with torch.inference_mode():
+        network = build("ccvpe_kitti", geometry="compat").eval()
+        stage = network.location[1]
+        kept = [stage._composed.get([stage.up.weight], stage._compose)[0] for _ in range(2)]
+    assert not stage.up.weight.is_inference()
+    assert kept[0] is kept[1]
