@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from geodistill_core.models.backbones.efficientnet import (
     EfficientNet,
 )
 from geodistill_core.models.backbones.imagenet import imagenet_normalized
+from geodistill_core.models.backbones.published_efficientnet import published_blocks
 from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput, MapInput
 from geodistill_core.models.bev import exact_view, published_view
 from geodistill_core.models.yaw_classes import PublishedYawClasses, YawClasses
@@ -138,14 +140,17 @@ class OrientationNetwork(CrossViewNetwork[OrientationMap, OrientationGround]):
 
     def map_features(self, rgb: Tensor) -> Tensor:
         """Features [B, 192, 16, 16] of tiles [B, 3, 512, 512] (RGB in 0..1)."""
-        return self.map_trunk(self._scaled(rgb), [_BLOCK])[0]  # type: ignore[no-any-return]
+        return self._features(self.map_trunk, rgb)
 
     def ground_features(self, pixels: Tensor) -> Tensor:
         """Features [B, 192, 16, 16] of overhead pictures [B, 3, 512, 512] (RGB in 0..1)."""
-        return self.ground_trunk(self._scaled(pixels), [_BLOCK])[0]  # type: ignore[no-any-return]
+        return self._features(self.ground_trunk, pixels)
 
-    def _scaled(self, rgb: Tensor) -> Tensor:
-        return rgb * 255.0 if self.geometry == "compat" else imagenet_normalized(rgb)
+    def _features(self, trunk: EfficientNet, rgb: Tensor) -> Tensor:
+        if self.geometry == "corrected":
+            return trunk(imagenet_normalized(rgb), [_BLOCK])[0]  # type: ignore[no-any-return]
+        run = trunk if self.training else partial(published_blocks, trunk)
+        return run(rgb * 255.0, [_BLOCK])[0]
 
     def _half(self, features: Tensor, half: int) -> Tensor:
         """What the tile (0, which also brings the bias) or the picture (1) adds to the fusing convolution."""

@@ -87,10 +87,7 @@ def plain_ccvpe(network, tile, ground):
 
 
 def plain_orientation(network, tile, ground):
-    both = [
-        network.map_trunk(network._scaled(tile.rgb), [14])[0],
-        network.ground_trunk(network._scaled(ground.pixels), [14])[0],
-    ]
+    both = [network.map_features(tile.rgb), network.ground_features(ground.pixels)]
     return network.classifier(F.relu(network.fusion_norm(network.fusion(torch.cat(both, dim=1)))).flatten(1))
 
 

@@ -11,6 +11,7 @@ from geodistill_core.models.backbones.efficientnet import (
     EFFICIENTNET_UNUSED,
     EfficientNet,
 )
+from geodistill_core.models.backbones.published_efficientnet import published_blocks
 from geodistill_core.models.importing.key_map import rename
 
 ALL = tuple(range(16))
@@ -132,3 +133,14 @@ def test_published_keys_cover_the_trunk_exactly():
         published |= {f"x._blocks.{b}._se_{s}.{n}" for s in ("reduce", "expand") for n in ("weight", "bias")}
     state = {key: torch.zeros(1) for key in published}
     assert rename(state, ((r"^x\.", ""), *EFFICIENTNET_KEYS), EFFICIENTNET_UNUSED).keys() == ours.keys()
+
+
+def test_published_order_of_operations_gives_the_same_blocks_up_to_rounding():
+    network, x = trunk("zeros"), torch.randn(2, 3, 96, 128)
+    with torch.inference_mode():
+        plain = plain_trunk(network, x, "zeros")
+        found = published_blocks(network, x, (0, 4, 15))
+        last_is_not_needed = published_blocks(network, x, (4,))
+    for got, number in zip(found, (0, 4, 15), strict=True):
+        assert torch.allclose(got, plain[number], rtol=0, atol=1e-6 * float(plain[number].abs().max()))
+    assert torch.equal(last_is_not_needed[0], found[1])
