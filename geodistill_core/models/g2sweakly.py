@@ -13,9 +13,9 @@ from torch import Tensor
 
 from geodistill_core.models.backbones.vgg_unet import VGG_UNET_KEYS, VggUNet, unit_norm
 from geodistill_core.models.base import Geometry
-from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.overhead_features import Level
 from geodistill_core.models.overhead_matching import OverheadMatcher
+from geodistill_core.models.published_overhead import KITTI_METRES_PER_PIXEL
 
 PUBLISHED_KEYS = ((r"^SatFeatureNet\.", "map_encoder."), (r"^GrdFeatureNet\.", "ground_encoder."), *VGG_UNET_KEYS)
 UNUSED_KEYS = (r"^SatFeatureForT\.", r"^GrdFeatureForT\.", r"^TransRefine\.", r"^coe_[RT]$")
@@ -43,18 +43,7 @@ class G2SWeakly(OverheadMatcher):
 
     def level(self, number: int) -> Level:
         """See the base class; level l is 2^(3 - l) times coarser than the images."""
-        stride = 2 ** (3 - number)
-        cells = self.map_size_px // stride
-        height, width = self.image_size
-        return Level(
-            map_cells=cells,
-            map_stride=stride,
-            ground=FeatureCells(stride, pad_left=self.seam_px),
-            ground_size=(height // stride, (width + 2 * self.seam_px) // stride),
-            template=int(_TEMPLATE_SHARE * cells),
-            drawn_cells=cells,
-            drawn_stride=stride * self.drawn_scale,
-        )
+        return self._octave(number, lambda cells: int(_TEMPLATE_SHARE * cells), self.drawn_scale)
 
     def map_levels(self, rgb: Tensor, levels: tuple[int, ...]) -> dict[int, Tensor]:
         """See the base class."""
@@ -91,6 +80,6 @@ class G2SWeaklyKitti(G2SWeakly):
     map_size_px = 512
 
     def __init__(
-        self, geometry: Geometry = "corrected", metres_per_pixel: float = 0.195829, shared: bool = False
+        self, geometry: Geometry = "corrected", metres_per_pixel: float = KITTI_METRES_PER_PIXEL, shared: bool = False
     ) -> None:
         super().__init__(geometry, metres_per_pixel, shared)

@@ -20,7 +20,6 @@ from geodistill_core.models.backbones.vgg_unet import VGG_UNET_KEYS, WIDE, VggUN
 from geodistill_core.models.backbones.window_attention import WINDOW_TOKENS_KEYS, WINDOW_TOKENS_UNUSED
 from geodistill_core.models.base import Geometry, GroundInput, MapInput
 from geodistill_core.models.correlation import Correlation
-from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.ggcvt_layers import OverheadFusion, uncertainty_head
 from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
 from geodistill_core.models.overhead_matching import OverheadMatcher
@@ -47,7 +46,6 @@ UNUSED_KEYS: tuple[str, ...] = (
 )
 
 LEVEL_CHANNELS = (256, 128, 64)
-_COARSEST_STRIDE = 8
 _FIELD_OF_VIEW_PX = 40  # a feature of level 2 sees 34 pixels to each side
 
 
@@ -77,18 +75,8 @@ class Ggcvt(OverheadMatcher):
 
         Exact templates are even, as maps are: their centre, the base, then is the map's centre when they are.
         """
-        stride = _COARSEST_STRIDE // 2**number
-        cells = self.map_size_px // stride
-        height, width = self.image_size
-        return Level(
-            map_cells=cells,
-            map_stride=stride,
-            ground=FeatureCells(stride, pad_left=self.seam_px),
-            ground_size=(height // stride, (width + 2 * self.seam_px) // stride),
-            template=int(0.4 * cells) if self.geometry == "compat" else 2 * round(0.2 * cells),
-            drawn_cells=cells,
-            drawn_stride=stride,
-        )
+        compat = self.geometry == "compat"
+        return self._octave(number, lambda cells: int(0.4 * cells) if compat else 2 * round(0.2 * cells))
 
     def map_levels(self, rgb: Tensor, levels: tuple[int, ...]) -> dict[int, Tensor]:
         """See the base class; rectified, because the published uncertainty head rectifies what is matched later."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.resize import Resize
 from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput, MapInput
 from geodistill_core.models.correlation import Correlation, correlate, correlation_map
+from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
 from geodistill_core.models.templates import exact_template, published_template
 from geodistill_core.models.views import panorama_view, pinhole_view
@@ -61,6 +62,21 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
     @abstractmethod
     def ground_levels(self, pixels: Tensor, first_row: Mapping[int, int]) -> dict[int, tuple[Tensor, Tensor | None]]:
         """Features and confidence of ground images at the levels in `first_row`, from that feature row on."""
+
+    def _octave(self, number: int, template_share: Callable[[int], int], drawn_scale: float = 1.0) -> Level:
+        """A level 2^(3 - number) times coarser than both images; `template_share` is told its cells."""
+        assert self.map_size_px is not None
+        stride = 2 ** (3 - number)
+        cells, (height, width) = self.map_size_px // stride, self.image_size
+        return Level(
+            map_cells=cells,
+            map_stride=stride,
+            ground=FeatureCells(stride, pad_left=self.seam_px),
+            ground_size=(height // stride, (width + 2 * self.seam_px) // stride),
+            template=template_share(cells),
+            drawn_cells=cells,
+            drawn_stride=stride * drawn_scale,
+        )
 
     def _set_cells(self) -> None:
         """Derive the contract's sizes from the matched level; a network calls it once its constants stand."""
