@@ -139,6 +139,8 @@ def _render_import(console: Console, folder: Path, facts: dict[str, Any]) -> Non
     shown.add_row("dropped", _families(source["dropped"]))
     shown.add_row("from float64", _families(source["rounded"]))
     shown.add_row("arguments", ", ".join(f"{key} {value}" for key, value in facts["arguments"].items()))
+    if "backbone" in facts["arguments"] and "backbone_sha256" not in facts["arguments"]:
+        shown.add_row("backbone", "not on this machine: its hash is not recorded")
     shown.add_row("probe", " ".join(f"{value:.4g}" for value in expected[:4]) + " ...")
     shown.add_row("licence", facts["licence"])
     console.print(shown)

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+"""DINOv2 as a frozen backbone: its tokens, the two rules for its positions, and weights that are absent or altered."""
+
 from __future__ import annotations
 
 import builtins
 import copy
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +15,7 @@ from torch.nn import functional as F
 
 from geodistill_core.errors import CheckpointError, ConfigError
 from geodistill_core.models.backbones.dinov2 import FrozenDinov2, find_weights, require_transformers, weights_sha256
+from geodistill_core.models.importing.published import backbone_arguments
 
 SIDE = 5  # the table of positions holds 5 x 5 patches
 
@@ -168,3 +174,12 @@ def test_missing_library_names_the_extra(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_transformers)
     with pytest.raises(ConfigError, match=r"geodistill\[dino\]"):
         require_transformers()
+
+
+def test_an_import_records_the_hash_of_a_backbone_that_is_at_hand(saved, tmp_path):
+    folder, absent = saved[0], str(tmp_path / "absent")
+    recorded = backbone_arguments(SimpleNamespace(backbone=_vit(folder)))
+    sha256 = hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()
+    assert recorded == {"backbone": folder, "backbone_sha256": sha256}
+    assert backbone_arguments(SimpleNamespace(backbone=_vit(absent))) == {"backbone": absent}
+    assert backbone_arguments(SimpleNamespace()) == {}

@@ -115,6 +115,13 @@ class FrozenDinov2:
         patches = [x[:, 1:].reshape(len(x), rows, columns, -1) for x in found]
         return Tokens(patches, [x[:, 0] for x in found])
 
+    def hash_at_hand(self) -> str | None:
+        """SHA-256 of the weights if they, and transformers, are on this machine."""
+        try:
+            return weights_sha256(find_weights(self.weights))
+        except (CheckpointError, ConfigError):
+            return None
+
     def adopt(self, model: Any) -> None:
         """Use a `transformers.Dinov2Backbone` that was made elsewhere, instead of reading `weights`."""
         self._model = model.float().eval().requires_grad_(False)

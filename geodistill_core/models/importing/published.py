@@ -12,7 +12,8 @@ from torch import Tensor
 
 from geodistill_core import __version__
 from geodistill_core.errors import CheckpointError, ConfigError
-from geodistill_core.models.base import Geometry
+from geodistill_core.models.backbones.dinov2 import FrozenDinov2
+from geodistill_core.models.base import AnyNetwork, Geometry
 from geodistill_core.models.checkpoint import save_checkpoint
 from geodistill_core.models.importing.fit import Fit, best_fits, fit
 from geodistill_core.models.importing.foreign import ForeignFile, open_foreign
@@ -46,6 +47,7 @@ def import_published(
     complete = {**(arguments or {}), **found.arguments, "geometry": geometry}
     network = build(architecture, **complete).eval()
     network.load_state_dict(_accepted(foreign, found), strict=True)
+    complete |= backbone_arguments(network)
     source = Source(
         file=path.name,
         sha256=foreign.sha256(),
@@ -67,6 +69,15 @@ def import_published(
         "source": source,
     }
     return save_checkpoint(folder, network, description, torch.float32), found
+
+
+def backbone_arguments(network: AnyNetwork) -> dict[str, str]:
+    """Name and, if its weights are at hand, hash of a frozen backbone, so that every load uses the same one."""
+    backbone = getattr(network, "backbone", None)
+    if not isinstance(backbone, FrozenDinov2):
+        return {}
+    sha256 = backbone.sha256 or backbone.hash_at_hand()
+    return {"backbone": backbone.weights} | ({} if sha256 is None else {"backbone_sha256": sha256})
 
 
 def _exact_fit(foreign: ForeignFile, architecture: str) -> Fit:
