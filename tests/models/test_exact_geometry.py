@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from geodistill_core.errors import ConfigError
 from geodistill_core.models.base import GroundInput, MapInput
 from geodistill_core.models.registry import build
 
@@ -172,3 +173,42 @@ def test_only_the_published_correlation_counts_cells_that_no_camera_saw(geometry
     assert bool((confidence[:, behind_camera] > 0).any()) == counted
     if counted:
         assert bool((template[:, behind_camera] == 0).all())
+
+
+@pytest.mark.parametrize("name", ["g2sweakly_vigor", "g2sweakly_kitti"])
+def test_missing_imagery_is_ruled_out_and_does_not_disturb_the_rest(name):
+    network = build(name).eval()
+    cell, mount = network.metres_per_cell, (0.0, 0.0, 2.0)
+    posed(network, World(3), 12 * cell, 4 * cell, 0.3, mount)
+    seen = network.map_levels
+
+    def with_rubbish(rgb, levels):
+        found = seen(rgb, levels)
+        for features in found.values():
+            features[..., : features.shape[-1] * 13 // 32] = 1e3
+        return found
+
+    network.map_levels = with_rubbish
+    H, W = network.image_size
+    size = network.map_size_px
+    valid = torch.ones(1, size, size)
+    valid[..., : size * 13 // 32] = 0.0
+    tile = MapInput(torch.zeros(1, 3, size, size), valid, torch.tensor([network.metres_per_pixel]))
+    intrinsics = None if network.panoramic else K
+    ground = GroundInput(torch.zeros(1, 3, H, W), torch.ones(1, H, W), torch.tensor([mount]), intrinsics)
+    with torch.inference_mode():
+        maps = network.encode_map(tile)
+        logits = network.match(network.encode_ground(ground), maps, torch.tensor([[0.3]]))[0, 0]
+    middle = (logits.shape[0] - 1) / 2
+    row, column = divmod(int(logits.argmax()), logits.shape[1])
+    assert (column - middle, middle - row) == (12, 4)
+    assert torch.isfinite(logits[:, -1]).all()
+    assert torch.isneginf(logits[:, 0]).all()
+
+
+def test_tiles_coarser_than_the_network_was_built_for_are_refused():
+    network = build("g2sweakly_vigor").eval()
+    tile = MapInput(torch.zeros(1, 3, 512, 512), torch.ones(1, 512, 512), torch.tensor([0.2]))
+    ground = GroundInput(torch.zeros(1, 3, 320, 640), torch.ones(1, 320, 640), torch.tensor([[0.0, 0.0, 2.0]]))
+    with torch.inference_mode(), pytest.raises(ConfigError, match="metres_per_pixel"):
+        network.match(network.encode_ground(ground), network.encode_map(tile), torch.tensor([[0.0]]))
