@@ -96,14 +96,17 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
     def map_features(self, tiles: MapInput, levels: tuple[int, ...]) -> OverheadMap:
         """Features and spectra of the asked levels."""
         features = self.map_levels(tiles.rgb, levels)
-        weights = {number: self._valid_cells(tiles.valid, x.shape[-1]) for number, x in features.items()}
+        weights = {number: self._valid_cells(tiles.valid, number) for number in features}
         spectra = {number: correlation_map(x.unsqueeze(1), weights[number]) for number, x in features.items()}
         return OverheadMap(features, spectra, tiles.metres_per_pixel)
 
-    @staticmethod
-    def _valid_cells(valid: Tensor, cells: int) -> Tensor | None:
-        """Share of valid pixels per feature cell [B, 1, A, A], None where all are."""
-        return None if bool(valid.all()) else F.adaptive_avg_pool2d(valid.unsqueeze(1), cells)
+    def _valid_cells(self, valid: Tensor, number: int) -> Tensor | None:
+        """Share of valid pixels per feature cell [B, 1, A, A], None where all are; padding of the tile is not."""
+        level = self.level(number)
+        border = round((level.map_cells * level.map_stride - valid.shape[-1]) / 2)
+        if border == 0 and bool(valid.all()):
+            return None
+        return F.adaptive_avg_pool2d(F.pad(valid, [border] * 4).unsqueeze(1), level.map_cells)
 
     def encode_ground(self, ground: GroundInput) -> OverheadGround:
         """See the contract; only the matched level, and only the rows that its template can show."""

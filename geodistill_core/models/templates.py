@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from geodistill_core.geometry.resize import resize
 from geodistill_core.models.base import GroundInput
@@ -80,13 +80,9 @@ def _published_mask(ground: OverheadGround, number: int, level: Level) -> Tensor
     visible = ground.source.visible
     if bool(visible.all()):
         return None
-    if ground.source.intrinsics is None:
-        masks = visible.round().byte().cpu().numpy()
-        mask = torch.stack([torch.from_numpy(resize(m, *level.ground_size, "opencv")) for m in masks]).unsqueeze(1)
-        mask = mask.to(visible)
-    else:
-        mask = F.interpolate(visible.unsqueeze(1), size=level.ground_size, mode="bilinear")
-    return mask[..., ground.first_row[number] :, :]
+    masks = visible.round().byte() if ground.source.intrinsics is None else visible
+    resized = [resize(mask, *level.ground_size, "opencv") for mask in masks.cpu().numpy()]
+    return torch.from_numpy(np.stack(resized)).to(visible).unsqueeze(1)[..., ground.first_row[number] :, :]
 
 
 def published_pixels(

@@ -212,3 +212,17 @@ def test_tiles_coarser_than_the_network_was_built_for_are_refused():
     ground = GroundInput(torch.zeros(1, 3, 320, 640), torch.ones(1, 320, 640), torch.tensor([[0.0, 0.0, 2.0]]))
     with torch.inference_mode(), pytest.raises(ConfigError, match="metres_per_pixel"):
         network.match(network.encode_ground(ground), network.encode_map(tile), torch.tensor([[0.0]]))
+
+
+@pytest.mark.parametrize("name", ["geodistill_vigor_dino", "geodistill_kitti_dino"])
+def test_padding_around_the_tile_is_no_map(name):
+    network = build(name).eval()
+    size, level = network.map_size_px, network.level(2)
+    tile = MapInput(torch.zeros(1, 3, size, size), torch.ones(1, size, size), torch.tensor([network.metres_per_pixel]))
+    network.map_levels = lambda rgb, levels: {n: torch.ones(1, 1, level.map_cells, level.map_cells) for n in levels}
+    correlation = network.encode_map(tile).correlation[2]
+    inside = torch.fft.irfft2(correlation.weight.conj())[0, 0, : level.map_cells, : level.map_cells]
+    padding = (level.map_cells * level.map_stride - size) / 2 / level.map_stride
+    assert inside[0, level.map_cells // 2] == pytest.approx(0.0, abs=1e-4)
+    assert float(inside.sum()) == pytest.approx((level.map_cells - 2 * padding) ** 2, rel=1e-2)
+    assert inside[level.map_cells // 2, level.map_cells // 2] == pytest.approx(1.0, abs=1e-4)
