@@ -16,7 +16,7 @@ import torch
 
 from geodistill_core.models.checkpoint import load_checkpoint
 from geodistill_core.models.importing.fit import best_fits, fit
-from geodistill_core.models.importing.published import import_published
+from geodistill_core.models.importing.published import backbone_arguments, import_published
 from geodistill_core.models.registry import ARCHITECTURES, build
 from tests.parity.pack import keys, published_weights
 
@@ -128,7 +128,7 @@ def test_an_imported_file_loads_with_the_weights_it_holds(listing, tmp_path):
     path = saved_as_published(listing, tmp_path / "model.pth")
     manifest, _ = import_published(path, name, tmp_path / "net", geometry="compat", licence="MIT")
     loaded, verified = load_checkpoint(tmp_path / "net")
-    assert verified.arguments == {**found.arguments, "geometry": "compat"}
+    assert verified.arguments == {**found.arguments, "geometry": "compat", **backbone_arguments(network)}
     for key, tensor in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], tensor), key
     assert set(manifest.source.dropped) == set(found.dropped)
