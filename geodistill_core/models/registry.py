@@ -6,9 +6,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.models import (
@@ -23,6 +24,8 @@ from geodistill_core.models import (
 )
 from geodistill_core.models.base import AnyNetwork, Geometry
 from geodistill_core.models.tiny import Tiny
+
+_FINEST_M, _COARSEST_M = 0.005, 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,25 @@ def build(name: str, /, geometry: Geometry = "corrected", **arguments: Any) -> A
         arguments["geometry"] = geometry
     elif geometry != "corrected":
         raise ConfigError(f"architecture {name!r} has exact geometry only; leave geometry {geometry!r} out")
+    arguments = _typed(name, arguments)
     try:
         with torch.inference_mode(False):  # weights made in inference mode have no versions: nothing folded is kept
             network = entry.network(**arguments).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     except TypeError as error:
         raise ConfigError(f"architecture {name!r} does not take {sorted(arguments)}: {error}") from error
+    if not _FINEST_M <= network.metres_per_pixel <= _COARSEST_M:
+        raise ConfigError(f"metres_per_pixel {network.metres_per_pixel} is outside {_FINEST_M}..{_COARSEST_M}")
     return network  # type: ignore[no-any-return]
+
+
+def _typed(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as the types that the constructor of `name` declares; unknown names are left to it."""
+    hints = get_type_hints(architecture(name).network.__init__)
+    typed = dict(arguments)
+    for key in arguments.keys() & hints.keys():
+        try:
+            typed[key] = TypeAdapter(hints[key]).validate_python(arguments[key])
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ConfigError(f"argument {key} {arguments[key]!r} of architecture {name!r}: {reason}") from error
+    return typed

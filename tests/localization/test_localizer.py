@@ -149,3 +149,12 @@ def test_a_single_nan_among_finite_logits_is_an_error_too():
 def test_absurd_settings_are_refused(config):
     with pytest.raises(ConfigError):
         LocalizerConfig(**config)
+
+
+def test_a_published_decoding_rule_moves_the_answer_by_the_shift_it_states():
+    plain, shifted = Oracle(10.0, 20.0, 0.0, sharpness=4.0), Oracle(10.0, 20.0, 0.0, sharpness=4.0)
+    shifted.heatmap_shift_cells = (-0.5, -1.0)
+    prior = prior_near(10.0, 20.0, 3.0, 0.0, 0.0)
+    here, there = (localizer(net, prior="flat").locate(IMAGE, prior) for net in (plain, shifted))
+    east, north = LocalFrame(here.point).to_enu(there.latitude, there.longitude)
+    assert (east, north) == pytest.approx((-0.25, 0.5), abs=1e-3)
