@@ -15,6 +15,7 @@ import torch
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.models.base import GroundInput, MapInput
+from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.registry import build
 
 PANORAMIC = ["g2sweakly_vigor", "geodistill_vigor_dino"]
@@ -133,6 +134,15 @@ def test_compat_geometry_shows_the_published_bias(name):
     yaw, height = (math.pi / 2, 2.0) if name in PANORAMIC else (0.0, 1.65)
     east, north, similarity = matched(name, "compat", 5, yaw, (0.0, 0.0), (0.0, 0.0, height))
     assert math.hypot(east, north) > 0.2 or similarity < 0.95
+
+
+@pytest.mark.parametrize(("stride", "pad_left", "pad_top"), [(1.0, 0, 0), (2.0, 40, 0), (8.0, 0, 3), (1.75, 16, 1)])
+def test_a_features_index_is_where_the_middle_of_its_pixels_lies(stride, pad_left, pad_top):
+    """Feature k covers pixels from k strides to k + 1 strides after the padded image's edge; pixel i is [i, i + 1]."""
+    k = torch.arange(5.0)
+    middle = (k + 0.5) * stride - 0.5
+    column, row = FeatureCells(stride, pad_left, pad_top).index(middle - pad_left, middle - pad_top)
+    assert torch.allclose(column, k, atol=1e-5) and torch.allclose(row, k, atol=1e-5)
 
 
 def drawn(name, geometry, yaw, height):

@@ -83,6 +83,12 @@ def test_a_payload_is_refused_and_not_run(tmp_path, payload):
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda f: f.__name__)
+def test_a_payload_that_slips_past_the_look_at_its_pickle_does_not_run_either(tmp_path, payload, monkeypatch):
+    monkeypatch.setattr("geodistill_core.models.importing.archive._check_pickle", lambda path, program: None)
+    test_a_payload_is_refused_and_not_run(tmp_path, payload)
+
+
 def test_the_payload_of_these_tests_would_run_if_it_were_unpickled(tmp_path):
     pickle.loads(pickle.dumps(Touch(tmp_path / "ran")))
     assert (tmp_path / "ran").exists()
