@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from geodistill_core.errors import ConfigError
+from geodistill_core.geometry.ground_plane import pixels_of_ground
 from geodistill_core.models.base import GroundInput, MapInput
-from geodistill_core.models.exact_overhead import FeatureCells
+from geodistill_core.models.exact_overhead import FeatureCells, panorama_pixels, pinhole_pixels
 from geodistill_core.models.registry import build
+from geodistill_core.types import CameraModel, GroundImage, forward_optical_mount
 
 PANORAMIC = ["g2sweakly_vigor", "geodistill_vigor_dino"]
 PINHOLE = ["g2sweakly_kitti", "geodistill_kitti_vgg", "geodistill_kitti_dino"]
@@ -134,6 +136,27 @@ def test_compat_geometry_shows_the_published_bias(name):
     yaw, height = (math.pi / 2, 2.0) if name in PANORAMIC else (0.0, 1.65)
     east, north, similarity = matched(name, "compat", 5, yaw, (0.0, 0.0), (0.0, 0.0, height))
     assert math.hypot(east, north) > 0.2 or similarity < 0.95
+
+
+def test_ground_points_appear_where_the_camera_geometry_of_images_puts_them():
+    rng = np.random.default_rng(8)
+    forward, left = rng.uniform(2, 20, (3, 4)), rng.uniform(-15, 15, (3, 4))
+    height, camera = 1.7, CameraModel(1024, 256, K[0].double().numpy())
+    points = [torch.from_numpy(x).float()[None, None] for x in (forward, left)]
+    seen = {
+        "panorama": (
+            GroundImage.panorama(np.zeros((320, 640, 3), np.uint8), height_m=height),
+            panorama_pixels(*points, torch.tensor(height), (320, 640)),
+        ),
+        "pinhole": (
+            GroundImage.pinhole(np.zeros((256, 1024, 3), np.uint8), camera, forward_optical_mount(height)),
+            pinhole_pixels(*points, torch.tensor(height), K),
+        ),
+    }
+    for image, (column, row) in seen.values():
+        wanted_column, wanted_row, _ = pixels_of_ground(image, forward, left)
+        assert np.allclose(column[0, 0].numpy(), wanted_column, atol=2e-3)
+        assert np.allclose(row[0, 0].numpy(), wanted_row, atol=2e-3)
 
 
 @pytest.mark.parametrize(("stride", "pad_left", "pad_top"), [(1.0, 0, 0), (2.0, 40, 0), (8.0, 0, 3), (1.75, 16, 1)])
