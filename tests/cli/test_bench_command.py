@@ -15,7 +15,8 @@ def test_each_stage_and_frame_of_a_network_is_measured(geodistill):
     assert set(stages) == {"map", "ground", "match"}
     for stage in (*stages.values(), network["seen_tile"], network["new_tile"]):
         assert 0 < stage["min_ms"] <= stage["median_ms"] <= stage["p90_ms"]
-    assert network["seen_tile"]["min_ms"] >= stages["ground"]["min_ms"] + stages["match"]["min_ms"]
+    least_ms = stages["ground"]["min_ms"] + stages["match"]["min_ms"]
+    assert network["seen_tile"]["min_ms"] >= least_ms - 1e-6
     assert network["new_tile"]["median_ms"] > network["seen_tile"]["median_ms"]
     assert network["parameters"] > 1_000_000
     assert stages["map"]["gmacs"] > stages["match"]["gmacs"]
