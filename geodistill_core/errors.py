@@ -40,3 +40,9 @@ class RuntimeBackendError(GeodistillError):
     """The network could not be run, or its output is not a distribution."""
 
     exit_code = 4
+
+
+class TrainingError(GeodistillError):
+    """A training run has gone wrong in a way that more steps would not mend."""
+
+    exit_code = 4
