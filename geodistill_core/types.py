@@ -17,6 +17,16 @@ Array = NDArray[Any]
 
 MAX_IMAGE_SIDE = 8192
 DEFAULT_CAMERA_HEIGHT_M = 2.0
+DEFAULT_SIGMA_HEIGHT_M = 0.3
+"""How uncertain `DEFAULT_CAMERA_HEIGHT_M` is where it is a guess: cars and vans carry cameras at 1.4 to 2.6 m."""
+MAX_SIGMA_HEIGHT_M = 2.0
+
+
+def stated_height(height_m: float | None, sigma_height_m: float | None) -> tuple[float, float]:
+    """A camera's height and its sigma: a stated height is exact unless told otherwise, an unstated one a guess."""
+    if height_m is None:
+        return DEFAULT_CAMERA_HEIGHT_M, DEFAULT_SIGMA_HEIGHT_M if sigma_height_m is None else sigma_height_m
+    return height_m, 0.0 if sigma_height_m is None else sigma_height_m
 
 
 def _check_rgb(rgb: Array, what: str) -> None:
@@ -27,6 +37,14 @@ def _check_rgb(rgb: Array, what: str) -> None:
     if min(rgb.shape[:2]) < 16 or max(rgb.shape[:2]) > MAX_IMAGE_SIDE:
         raise DatasetError(
             f"{what} is {rgb.shape[1]} x {rgb.shape[0]} pixels; sides must lie in 16..{MAX_IMAGE_SIDE}. Resize it."
+        )
+
+
+def _check_sigma_height(sigma_height_m: float) -> None:
+    if not 0.0 <= sigma_height_m <= MAX_SIGMA_HEIGHT_M:
+        raise ConfigError(
+            f"sigma_height_m {sigma_height_m} is outside 0..{MAX_SIGMA_HEIGHT_M:g} m; "
+            "measure the camera's height, or state 0 where it is known"
         )
 
 
@@ -50,13 +68,15 @@ class CameraModel:
     """A pinhole camera with OpenCV's plumb-bob or rational distortion.
 
     `K` is 3x3 in pixels with pixel centres at integers (OpenCV's and CameraInfo's convention); `distortion`
-    holds 0, 4, 5 or 8 coefficients (k1, k2, p1, p2, k3, k4, k5, k6).
+    holds 0, 4, 5 or 8 coefficients (k1, k2, p1, p2, k3, k4, k5, k6). `sigma_height_m` is the standard deviation of the
+    height at which the camera is said to be mounted; `GroundImage.pinhole` takes it over.
     """
 
     width: int
     height: int
     K: Array
     distortion: tuple[float, ...] = ()
+    sigma_height_m: float = 0.0
 
     def __post_init__(self) -> None:
         K = np.asarray(self.K, dtype=np.float64)
@@ -64,6 +84,7 @@ class CameraModel:
             raise ConfigError(f"camera matrix {K.tolist()} is not a finite 3x3 with positive focal lengths")
         if len(self.distortion) not in (0, 4, 5, 8) or not np.isfinite(self.distortion).all():
             raise ConfigError(f"distortion {self.distortion} must hold 0, 4, 5 or 8 finite coefficients")
+        _check_sigma_height(self.sigma_height_m)
         object.__setattr__(self, "K", K)
 
 
@@ -92,7 +113,8 @@ class GroundImage:
     x axis, azimuth grows clockwise to the right, top row = zenith). `T_base_camera` (4x4) maps sensor coordinates to
     the base frame (x forward, y left, z up, origin on the ground below the vehicle); a panorama's sensor frame is
     body-like (x forward, z up), a pinhole's is optical. `roll_rad` and `pitch_rad` are the base's attitude at
-    exposure (REP-103: positive roll tips right side down, positive pitch tips nose down).
+    exposure (REP-103: positive roll tips right side down, positive pitch tips nose down). `sigma_height_m` is how
+    uncertain the camera's height above the ground is, one standard deviation; 0 takes it for exact.
     """
 
     rgb: Array
@@ -101,9 +123,11 @@ class GroundImage:
     camera: CameraModel | None = None
     roll_rad: float = 0.0
     pitch_rad: float = 0.0
+    sigma_height_m: float = 0.0
 
     def __post_init__(self) -> None:
         _check_rgb(self.rgb, "ground image")
+        _check_sigma_height(self.sigma_height_m)
         T = np.asarray(self.T_base_camera, dtype=np.float64)
         if T.shape != (4, 4) or not np.isfinite(T).all():
             raise ConfigError(f"T_base_camera {T.tolist()} is not a finite 4x4 transform")
@@ -130,14 +154,21 @@ class GroundImage:
         rgb: Array,
         stamp_ns: int = 0,
         *,
-        height_m: float = DEFAULT_CAMERA_HEIGHT_M,
+        height_m: float | None = None,
         T_base_camera: Array | None = None,
         roll_rad: float = 0.0,
         pitch_rad: float = 0.0,
+        sigma_height_m: float | None = None,
     ) -> GroundImage:
-        """An equirectangular panorama; `T_base_camera` defaults to a level mount at `height_m`."""
-        mount = level_mount(height_m) if T_base_camera is None else T_base_camera
-        return GroundImage(rgb, stamp_ns, mount, None, roll_rad, pitch_rad)
+        """An equirectangular panorama; `T_base_camera` defaults to a level mount at `height_m`.
+
+        A stated height counts as exact unless `sigma_height_m` says otherwise. Without one it is a guess, 2.0 m with a
+        sigma of 0.3 m, which makes the match several times as expensive.
+        """
+        if T_base_camera is None:
+            height_m, sigma_height_m = stated_height(height_m, sigma_height_m)
+            T_base_camera = level_mount(height_m)
+        return GroundImage(rgb, stamp_ns, T_base_camera, None, roll_rad, pitch_rad, sigma_height_m or 0.0)
 
     @staticmethod
     def pinhole(
@@ -148,9 +179,14 @@ class GroundImage:
         *,
         roll_rad: float = 0.0,
         pitch_rad: float = 0.0,
+        sigma_height_m: float | None = None,
     ) -> GroundImage:
-        """A perspective image; `T_base_camera` maps the optical frame (z forward, x right, y down) to the base."""
-        return GroundImage(rgb, stamp_ns, T_base_camera, camera, roll_rad, pitch_rad)
+        """A perspective image; `T_base_camera` maps the optical frame (z forward, x right, y down) to the base.
+
+        `sigma_height_m` is the camera model's unless given.
+        """
+        sigma_m = camera.sigma_height_m if sigma_height_m is None else sigma_height_m
+        return GroundImage(rgb, stamp_ns, T_base_camera, camera, roll_rad, pitch_rad, sigma_m)
 
 
 @dataclass(frozen=True, slots=True)

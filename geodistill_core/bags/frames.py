@@ -46,11 +46,12 @@ class DriveFrame:
 @dataclass(frozen=True, slots=True)
 class ReaderOptions:
     """How a drive is read. `T_base_camera` wins over `camera_height_m`, which wins over the drive's
-    sidecar."""
+    sidecar. `sigma_height_m` is how uncertain the camera's height is, which no drive states."""
 
     topics: Mapping[StreamKind, str] | None = None
     T_base_camera: Array | None = None
     camera_height_m: float | None = None
+    sigma_height_m: float = 0.0
     buffer: SensorBufferConfig = SensorBufferConfig()  # noqa: RUF009 - frozen
     default_sigma_m: float = DEFAULT_SIGMA_M
     default_sigma_yaw_rad: float = DEFAULT_SIGMA_YAW_RAD
@@ -132,7 +133,13 @@ class FrameAssembler:
             raise _Dropped("camera_size")
         try:
             return GroundImage(
-                rgb, event.stamp_ns, self._mount, self._camera, frame_prior.roll_rad, frame_prior.pitch_rad
+                rgb,
+                event.stamp_ns,
+                self._mount,
+                self._camera,
+                frame_prior.roll_rad,
+                frame_prior.pitch_rad,
+                self._options.sigma_height_m,
             )
         except (ConfigError, DatasetError) as error:
             raise BagError(f"{event.raw.topic}: {error}") from error

@@ -30,7 +30,14 @@ def locate(
     bearing_deg: Annotated[float, typer.Option(help="Compass heading: 0 north, clockwise.")] = 0.0,
     sigma_m: Annotated[float, typer.Option(help="Standard deviation of the position along an axis.")] = 8.0,
     sigma_yaw_deg: Annotated[float, typer.Option(help="Standard deviation of the heading.")] = 10.0,
-    height_m: Annotated[float, typer.Option(help="Height of the camera above the ground.")] = 2.0,
+    height_m: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Height of the camera above the ground; by default a guess, 2.0."),
+    ] = None,
+    sigma_height_m: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Standard deviation of that height; by default 0, and 0.3 where it is a guess."),
+    ] = None,
     roll_deg: Annotated[float, typer.Option(help="Roll of the vehicle, right side down.")] = 0.0,
     pitch_deg: Annotated[float, typer.Option(help="Pitch of the vehicle, nose down.")] = 0.0,
     prior: Annotated[str, typer.Option(help="gaussian, or flat: the image's likelihood alone.")] = "gaussian",
@@ -51,7 +58,8 @@ def locate(
     yaw_rad = yaw_from_bearing(math.radians(bearing_deg))
     start = Prior(lat, lon, sigma_m, yaw_rad, math.radians(sigma_yaw_deg))
     config = LocalizerConfig(prior=prior, orientation_model=orientation_model)  # type: ignore[arg-type]  # validated there
-    ground = read_ground_image(image, camera, height_m, math.radians(roll_deg), math.radians(pitch_deg))
+    roll_rad, pitch_rad = math.radians(roll_deg), math.radians(pitch_deg)
+    ground = read_ground_image(image, camera, height_m, sigma_height_m, roll_rad, pitch_rad)
     localizer = Localizer.load(model, map_path, config)
     estimate = localizer.locate(ground, start)
     write_png(overlay, render_overlay(estimate, prior=start.point))

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from geodistill_core.bags.images import decode_compressed
 from geodistill_core.errors import ConfigError, DatasetError
-from geodistill_core.types import Array, CameraModel, GroundImage, forward_optical_mount
+from geodistill_core.types import Array, CameraModel, GroundImage, forward_optical_mount, level_mount, stated_height
 
 MAX_FILE_BYTES = 256 << 20
 PANORAMA_ASPECT_TOLERANCE = 0.02
@@ -51,19 +51,25 @@ def read_camera(path: Path) -> CameraModel:
 
 
 def read_ground_image(
-    path: Path, camera: Path | None, height_m: float, roll_rad: float, pitch_rad: float
+    path: Path,
+    camera: Path | None,
+    height_m: float | None,
+    sigma_height_m: float | None,
+    roll_rad: float,
+    pitch_rad: float,
 ) -> GroundImage:
-    """A panorama, or with a calibration a forward-looking pinhole image, `height_m` above the ground."""
+    """A panorama, or with a calibration a forward-looking pinhole image; without a height that is guessed."""
     rgb = read_picture(path)
+    height_m, sigma_height_m = stated_height(height_m, sigma_height_m)
     if camera is not None:
         mount = forward_optical_mount(height_m)
-        return GroundImage(rgb, 0, mount, read_camera(camera), roll_rad, pitch_rad)
+        return GroundImage(rgb, 0, mount, read_camera(camera), roll_rad, pitch_rad, sigma_height_m)
     height, width = rgb.shape[:2]
     if abs(width / height - 2.0) > PANORAMA_ASPECT_TOLERANCE:
         raise DatasetError(
             f"{path} is {width} x {height}; a panorama must be 2:1. Give --camera for a perspective picture"
         )
-    return GroundImage.panorama(rgb, height_m=height_m, roll_rad=roll_rad, pitch_rad=pitch_rad)
+    return GroundImage(rgb, 0, level_mount(height_m), None, roll_rad, pitch_rad, sigma_height_m)
 
 
 def read_picture(path: Path) -> Array:

@@ -36,6 +36,10 @@ def replay(
         Optional[float],  # noqa: UP045
         typer.Option(help="Height of a level camera above the ground, where the drive does not state its mount."),
     ] = None,
+    sigma_height_m: Annotated[
+        float,
+        typer.Option(min=0.0, max=2.0, help="How uncertain the camera's height is, one standard deviation."),
+    ] = 0.0,
     live: Annotated[bool, typer.Option("--live", help="Play the drive to the ROS 2 node instead.")] = False,
     rate: Annotated[float, typer.Option(min=0.05, max=20.0, help="Speed of a live replay.")] = 1.0,
     timing: Annotated[
@@ -58,7 +62,7 @@ def replay(
 
     if live:
         require_ros(f"geodistill replay {drive}")
-    reader = read_drive(drive, ReaderOptions(camera_height_m=camera_height_m))
+    reader = read_drive(drive, ReaderOptions(camera_height_m=camera_height_m, sigma_height_m=sigma_height_m))
     map_path = map_path or offline.map_beside(reader)
     folder = output or Path("runs") / reader.path.stem
     config = LocalizerConfig(prior=prior, orientation_model=orientation_model)  # type: ignore[arg-type]  # validated there
@@ -67,7 +71,7 @@ def replay(
         info = offline.run_info(reader, localizer, map_path, f"live, at {rate:g} times its speed")
         results = folder / "results.mcap"
         options = through_ros.LiveOptions(
-            drive, map_path, results, model, rate, prior, camera_height_m, orientation_model
+            drive, map_path, results, model, rate, prior, camera_height_m, orientation_model, sigma_height_m
         )
         account = through_ros.play_live(options)
         outcome = through_ros.live_outcome(reader, info, results, account)

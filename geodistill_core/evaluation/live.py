@@ -51,6 +51,7 @@ class LiveOptions:
     prior: str = "gaussian"
     camera_height_m: float | None = None
     orientation_model: str | None = None
+    sigma_height_m: float = 0.0
 
 
 def suitable_rate(reader: DriveReader, localizer: Localizer) -> float:
@@ -85,6 +86,8 @@ def play_live(options: LiveOptions) -> dict[str, Any]:
     command += ["--rate", str(options.rate), "-p", f"prior:={options.prior}", "-p", "publish_overlay:=true"]
     if options.camera_height_m is not None:
         command += ["--camera-height-m", str(options.camera_height_m)]
+    if options.sigma_height_m:
+        command += ["-p", f"mount_sigma_z_m:={options.sigma_height_m:.4f}"]
     if options.orientation_model is not None:
         command += ["-p", f"orientation_model:={options.orientation_model}"]
     code = _run(command)

@@ -69,6 +69,8 @@ def run_info(reader: DriveReader, localizer: Localizer, map_path: Path, mode: st
         "tile": f"{localizer.tile_extent_m:g} m",
         "fingerprint": localizer.fingerprint(),
     }
+    if reader.options.sigma_height_m:
+        configuration["camera height"] = f"uncertain by {reader.options.sigma_height_m:g} m"
     if synth:
         configuration |= {
             "style": synth.style,

@@ -11,12 +11,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from geodistill_core.errors import ConfigError, MapError, RuntimeBackendError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.encoded_tiles import EncodedTiles
 from geodistill_core.localization.estimate import EstimateConfig, estimate
+from geodistill_core.localization.heights import log_likelihood
 from geodistill_core.maps import MapSource, open_map
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.checkpoint import load_checkpoint
@@ -108,11 +108,16 @@ class Localizer:
             RuntimeBackendError: the network's output is not finite.
         """
         tile, map_features = self._tiles.around(prior.point)
-        ground = self.network.encode_ground(self.network.prepare_ground(image))
         yaw = self._yaw_hypotheses(prior)
-        logits = self.network.match(ground, map_features, torch.from_numpy(yaw).float().unsqueeze(0))[0]
-        heatmap = self._posterior(logits, self._log_orientation(image, prior, yaw), prior, tile, yaw)
+        log_p = log_likelihood(self.network, image, map_features, yaw, self._temperature)
+        log_p = log_p + self._log_orientation(image, prior, yaw)[:, None, None]
+        heatmap = self._posterior(log_p, prior, tile, yaw)
         return estimate(heatmap, tile, image.stamp_ns, self.config.estimate)
+
+    @property
+    def _temperature(self) -> float:
+        calibration = self.manifest.calibration
+        return calibration.temperature if calibration else 1.0
 
     def _log_orientation(self, image: GroundImage, prior: Prior, yaw: Array) -> Array:
         """The orientation network's log-probability of each yaw [Y]; zero without one."""
@@ -129,11 +134,8 @@ class Localizer:
         reach = min(reach, math.ceil(math.pi / step) - 1)
         return prior.yaw_enu_rad + step * np.arange(-reach, reach + 1)
 
-    def _posterior(self, logits: Tensor, log_orientation: Array, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
-        """Softmax of calibrated logits [Y, P, P] plus what is known of the yaw [Y] plus the log prior, in float64."""
-        calibration = self.manifest.calibration
-        log_p = logits.double().numpy() / (calibration.temperature if calibration else 1.0)
-        log_p = log_p + log_orientation[:, None, None]
+    def _posterior(self, log_p: Array, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
+        """Softmax of log-likelihoods [Y, P, P] plus the log prior, in float64."""
         if not np.isfinite(log_p).any():
             raise MapError(
                 f"the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid imagery to match "

@@ -58,6 +58,12 @@ class GroundFeatures:
     mount: Tensor
 
 
+def mount_at_height(mount: Tensor, height_m: float) -> Tensor:
+    """Offsets [B, 3] (forward, left, height) with another height."""
+    height = mount.new_full((len(mount), 1), height_m)
+    return torch.cat([mount[:, :2], height], dim=1)
+
+
 MapT = TypeVar("MapT")
 GroundT = TypeVar("GroundT")
 
@@ -104,6 +110,18 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     @abstractmethod
     def encode_ground(self, ground: GroundInput) -> GroundT:
         """Everything about the ground images that depends neither on a map nor on a heading."""
+
+    def at_height(self, ground: GroundT, height_m: float) -> GroundT | None:
+        """The same ground features for a camera that stood `height_m` above the ground, without encoding them again.
+
+        None, as here, where neither features nor match depend on the height. A network whose match does overrides
+        this; it must serve every height from the encoded one upwards (a lower camera sees the same ground closer to
+        the horizon, in rows that may not have been encoded).
+
+        Raises:
+            ConfigError: the encoded features do not show enough ground from that height.
+        """
+        return None
 
     @abstractmethod
     def match(self, ground: GroundT, map_features: MapT, yaw_enu_rad: Tensor) -> Tensor:

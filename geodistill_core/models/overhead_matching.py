@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.resize import Resize
-from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput, MapInput
+from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput, MapInput, mount_at_height
 from geodistill_core.models.correlation import Correlation, correlate, correlation_map
 from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
@@ -113,6 +114,23 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         number = self.levels[-1]
         reach_m = self._reach_m(number, self.metres_per_pixel) * _REACH_MARGIN
         return self._encoded(ground, {number: self._first_row(number, ground, reach_m)}, reach_m)
+
+    def at_height(self, ground: OverheadGround, height_m: float) -> OverheadGround:
+        """See the contract; the rows that were encoded reach as much farther as the camera stands higher.
+
+        Raises:
+            ConfigError: they end within the template, seen from so low.
+        """
+        encoded_m = float(ground.source.mount[:, 2].max())
+        reach_m = ground.reach_m * height_m / encoded_m
+        needed_m = self._reach_m(self.levels[-1], self.metres_per_pixel)
+        if reach_m < needed_m:
+            raise ConfigError(
+                f"from {height_m:.2f} m the encoded rows show ground up to {reach_m:.1f} m, the template reaches "
+                f"{needed_m:.1f} m; encode the ground image from the lowest height"
+            )
+        source = replace(ground.source, mount=mount_at_height(ground.source.mount, height_m))
+        return replace(ground, source=source, reach_m=reach_m)
 
     def ground_features(self, ground: GroundInput, levels: tuple[int, ...]) -> OverheadGround:
         """All rows of the asked levels."""

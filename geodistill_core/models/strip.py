@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from geodistill_core.geometry.ground_plane import camera_in_level, directions, pixels_of_directions, sample
-from geodistill_core.types import Array, CameraModel, GroundImage
+from geodistill_core.types import Array, GroundImage
 
 _SUPERSAMPLING = 2
 
@@ -73,10 +73,10 @@ def _reduced(image: GroundImage, geometry: StripGeometry) -> GroundImage:
         interpolation=cv2.INTER_AREA,
     )
     if image.camera is None:
-        return GroundImage(rgb, image.stamp_ns, image.T_base_camera, None, image.roll_rad, image.pitch_rad)
+        return replace(image, rgb=rgb)
     shift = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1.0]])
-    camera = CameraModel(new_width, new_height, shift @ image.camera.K, image.camera.distortion)
-    return GroundImage(rgb, image.stamp_ns, image.T_base_camera, camera, image.roll_rad, image.pitch_rad)
+    camera = replace(image.camera, width=new_width, height=new_height, K=shift @ image.camera.K)
+    return replace(image, rgb=rgb, camera=camera)
 
 
 def ground_strip(image: GroundImage, geometry: StripGeometry) -> tuple[Array, Array]:

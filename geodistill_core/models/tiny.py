@@ -8,18 +8,28 @@ every layout is correlated with the map.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geodistill_core.geometry.ground_plane import camera_in_level
 from geodistill_core.models.backbones.unet import UNet
-from geodistill_core.models.base import CrossViewNetwork, GroundFeatures, GroundInput, MapFeatures, MapInput
+from geodistill_core.models.base import (
+    CrossViewNetwork,
+    GroundFeatures,
+    GroundInput,
+    MapFeatures,
+    MapInput,
+    mount_at_height,
+)
 from geodistill_core.models.correlation import normalized_cross_correlation
 from geodistill_core.models.strip import StripGeometry, ground_strip, strip_coordinates
 from geodistill_core.types import GroundImage
 
 _MIN_VISIBLE_SHARE = 0.35
+_WHOLE = 1.0 + 1e-4
 
 
 class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
@@ -73,6 +83,10 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         confidence = torch.sigmoid(y[:, -1:].float()) * seen
         return GroundFeatures(y[:, :-1], confidence.squeeze(1), ground.mount)
 
+    def at_height(self, ground: GroundFeatures, height_m: float) -> GroundFeatures:
+        """See the contract; the strip holds every depression, so that any height will do."""
+        return replace(ground, mount=mount_at_height(ground.mount, height_m))
+
     def lay_out(self, ground: GroundFeatures, yaw_enu_rad: Tensor) -> tuple[Tensor, Tensor]:
         """Ground features as north-up templates [B, Y, C, k, k] and confidences [B, Y, k, k] for yaws [B, Y]."""
         B, Y = yaw_enu_rad.shape
@@ -90,9 +104,18 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         return laid[:, :, :-1], laid[:, :, -1] * in_disc
 
     def match(self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor) -> Tensor:
-        """See the contract."""
+        """See the contract.
+
+        In evaluation mode the logits shrink with the share of the template that lies on valid map. The similarity is a
+        mean over what is seen, a log-likelihood is a sum: half the ground is half the evidence, for or against, and
+        chance gives small templates high similarities more often. Where the map is whole nothing changes.
+        """
         template, confidence = self.lay_out(ground, yaw_enu_rad)
         similarity, share = normalized_cross_correlation(
             map_features.features.float().unsqueeze(1), map_features.valid.unsqueeze(1), template, confidence
         )
-        return (similarity * self.log_scale.exp()).masked_fill(share < _MIN_VISIBLE_SHARE, -torch.inf)
+        logits = similarity * self.log_scale.exp()
+        if not self.training:
+            # rounding of the share must not touch what lies wholly on the map
+            logits = logits * (share * _WHOLE).clamp(max=1.0)
+        return logits.masked_fill(share < _MIN_VISIBLE_SHARE, -torch.inf)

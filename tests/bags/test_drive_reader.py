@@ -277,3 +277,9 @@ def test_a_chosen_topic_must_exist_and_fit(tmp_path, topic):
     path = write(tmp_path / "d.mcap", messages(0.5))
     with pytest.raises(BagError, match=topic):
         read_drive(path, ReaderOptions(topics={StreamKind.FIX: topic}))
+
+
+def test_no_drive_states_how_certain_the_cameras_height_is_so_the_reader_is_told(drive):
+    assert {frame.image.sigma_height_m for frame in frames_of(drive)[1]} == {0.0}
+    options = ReaderOptions(camera_height_m=1.8, sigma_height_m=0.25)
+    assert {frame.image.sigma_height_m for frame in frames_of(drive, options)[1]} == {0.25}

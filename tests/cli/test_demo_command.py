@@ -236,6 +236,18 @@ def test_a_replay_that_fails_hands_its_exit_code_on(monkeypatch, tmp_path):
     assert failed.value.exit_code == 1
 
 
+def test_an_uncertain_height_is_handed_on_to_the_node_and_a_certain_one_is_not(monkeypatch, tmp_path):
+    commands = []
+    monkeypatch.setattr(live, "_run", lambda command: commands.append(command) or 1)
+    for sigma_m in (0.25, 0.0):
+        paths = (tmp_path / "a.mcap", tmp_path / "b.mbtiles", tmp_path / "results.mcap")
+        with pytest.raises(live.LiveReplayError):
+            live.play_live(live.LiveOptions(*paths, sigma_height_m=sigma_m))
+    uncertain, certain = commands
+    assert "mount_sigma_z_m:=0.2500" in uncertain
+    assert uncertain[: len(certain)] == certain
+
+
 def test_an_interrupt_is_handed_on_to_the_replay_once(tmp_path):
     program = (
         "import pathlib, signal, sys, time\n"

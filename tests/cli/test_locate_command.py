@@ -12,7 +12,7 @@ import pytest
 
 from geodistill_core.bags.reader import read_drive
 from geodistill_core.cli.picture import read_camera
-from geodistill_core.errors import GeodistillError
+from geodistill_core.errors import GeodistillError, MapError
 from geodistill_core.localization import Localizer
 from geodistill_core.types import GroundImage, Prior
 
@@ -104,6 +104,8 @@ def test_the_table_names_latitude_and_longitude(geodistill, command):
         ("--sigma-yaw-deg", "0", 2, "sigma_yaw"),
         ("--bearing-deg", "nan", 2, "yaw"),
         ("--height-m", "200", 2, "200"),
+        ("--sigma-height-m", "-0.1", 2, "sigma_height_m"),
+        ("--sigma-height-m", "2.5", 2, "0..2 m"),
         ("--roll-deg", "90", 2, "roll"),
         ("--prior", "none", 2, "none"),
         ("--camera", "missing.yaml", 4, "missing.yaml"),
@@ -176,3 +178,32 @@ def test_a_perspective_picture_needs_the_size_of_its_calibration(geodistill, com
         "locate", *flat(command | {"--camera": tmp_path / "front.yaml", "--image": tmp_path / "front.png"})
     )
     assert ran.code == 0, ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "height_m", "sigma_m"),
+    [
+        ({"--height-m": 1.7}, 1.7, 0.0),
+        ({"--height-m": 1.7, "--sigma-height-m": 0.2}, 1.7, 0.2),
+        ({}, 2.0, 0.3),
+        ({"--sigma-height-m": 0.1}, 2.0, 0.1),
+    ],
+)
+@pytest.mark.parametrize("perspective", [False, True])
+def test_a_height_is_certain_where_it_is_stated_and_else_a_guess(
+    geodistill, command, tmp_path, monkeypatch, options, height_m, sigma_m, perspective
+):
+    seen = []
+
+    def locate(self, image, prior):
+        seen.append(image)
+        raise MapError("that will do")
+
+    monkeypatch.setattr(Localizer, "locate", locate)
+    del command["--height-m"]
+    if perspective:
+        (tmp_path / "front.yaml").write_text(CALIBRATION)
+        cv2.imwrite(str(tmp_path / "front.png"), np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8))
+        command |= {"--camera": tmp_path / "front.yaml", "--image": tmp_path / "front.png"}
+    assert geodistill("locate", *flat(command | options)).code == 4
+    assert (seen[0].height_m, seen[0].sigma_height_m) == (height_m, sigma_m)

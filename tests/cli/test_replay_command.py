@@ -103,6 +103,7 @@ def test_the_map_of_the_sidecar_is_the_default_and_its_absence_is_named(geodisti
         (("{drive}", "--map", "nowhere.mbtiles"), 4, "nowhere.mbtiles"),
         (("{drive}", "--prior", "uniform"), 2, "uniform"),
         (("{drive}", "--rate", "0"), 2, "0.05"),
+        (("{drive}", "--sigma-height-m", "2.1"), 2, "--sigma-height-m"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(geodistill, drive, arguments, code, words):
@@ -117,3 +118,14 @@ def test_a_truncated_recording_is_refused_by_name(geodistill, drive, checkpoint,
     ran = geodistill("replay", cut, "--model", checkpoint, "--map", drive.map)
     assert ran.code == 4
     assert ran.err.count("\n") == 1 and "cut.mcap" in ran.err
+
+
+def test_an_uncertain_height_reaches_every_frame_and_the_report(geodistill, drive, checkpoint, tmp_path, monkeypatch):
+    from geodistill_core.evaluation import replay as offline
+
+    seen = []
+    monkeypatch.setattr(offline, "attempt", lambda localizer, image, prior: seen.append(image) or "no_map")
+    ran = geodistill("replay", drive.bag, "--model", checkpoint, "-o", tmp_path, "--sigma-height-m", "0.25")
+    assert ran.code == 3
+    assert [image.sigma_height_m for image in seen] == [0.25] * 8
+    assert "uncertain by 0.25 m" in (tmp_path / "report.html").read_text()

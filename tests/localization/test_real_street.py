@@ -1,34 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real panorama on its real satellite tile: the projection lines up, and the shipped network finds the place."""
 
-import json
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from real_street import CAMERA_HEIGHT_M, NEEDS_SAMPLE, open_street
 
-from geodistill_core import GeoPoint, GroundImage, Localizer, LocalizerConfig, Prior, open_map
+from geodistill_core import GroundImage, Localizer, LocalizerConfig, Prior
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.geometry.ground_plane import overhead_view
 
-SAMPLE = Path(__file__).resolve().parents[2] / "../shared/data/vigor_sample"
-pytestmark = pytest.mark.skipif(not SAMPLE.is_dir(), reason="shared/data/vigor_sample is not beside the checkout")
-CAMERA_HEIGHT_M = 2.5
+pytestmark = NEEDS_SAMPLE
 NORTH = math.pi / 2
 
 
 @pytest.fixture(scope="module")
 def street():
-    meta = json.loads((SAMPLE / "meta.json").read_text())
-    rgb = np.ascontiguousarray(cv2.imread(str(SAMPLE / "pano.png"))[..., ::-1])
-    image = GroundImage.panorama(rgb, height_m=CAMERA_HEIGHT_M)
-    tile_name = Path(meta["tile"]).stem.split("_")
-    frame = LocalFrame(GeoPoint(float(tile_name[1]), float(tile_name[2])))
-    scale, pixel = meta["metres_per_pixel"], meta["camera_pixel"]
-    east_m, north_m = (pixel["col"] - 320) * scale, (320 - pixel["row"]) * scale
-    return image, frame.point(east_m, north_m), open_map(SAMPLE / "satellite")
+    rgb, truth, source = open_street()
+    return GroundImage.panorama(rgb, height_m=CAMERA_HEIGHT_M), truth, source
 
 
 def markings(rgb, scale_px=6):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.models.base import GroundInput, MapInput
-from geodistill_core.models.ccvpe import PUBLISHED_KEYS
+from geodistill_core.models.ccvpe import PUBLISHED_KEYS, CcvpeGround
 from geodistill_core.models.ccvpe_variants import (
     KITTI_SIZES,
     AdaptingVigor,
@@ -264,3 +264,15 @@ def test_weights_built_in_inference_mode_keep_their_compositions():
         kept = [stage._composed.get([stage.up.weight], stage._compose)[0] for _ in range(2)]
     assert not stage.up.weight.is_inference()
     assert kept[0] is kept[1]
+
+
+def test_the_answer_does_not_depend_on_the_cameras_height():
+    network = CcvpeVigor().eval()
+    ground = CcvpeGround((), torch.tensor([[0.0, 0.0, 2.0]]))
+    assert network.at_height(ground, 1.5) is None
+    logits, mpp = torch.randn(1, 2, 8, 8), torch.tensor([0.1])
+    low, high = (
+        move_to_base(logits, torch.tensor([[1.0, 0.5, height]]), torch.tensor([[0.1, 0.2]]), mpp)
+        for height in (1.5, 2.5)
+    )
+    assert torch.equal(low, high)

@@ -2,12 +2,14 @@
 """G2SWeakly's and GeoDistill's VGG networks: published keys, what a frame computes, the panorama's seam."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
+from geodistill_core.errors import ConfigError
 from geodistill_core.models.backbones.vgg_unet import unit_norm
-from geodistill_core.models.base import GroundInput, MapInput
+from geodistill_core.models.base import GroundInput, MapInput, mount_at_height
 from geodistill_core.models.g2sweakly import G2SWeaklyKitti, G2SWeaklyVigor
 from geodistill_core.models.geodistill_vgg import GeoDistillKittiVgg
 from geodistill_core.models.importing.key_map import rename
@@ -135,3 +137,26 @@ def test_training_reaches_both_encoders():
     for encoder in (network.map_encoder, network.ground_encoder):
         assert float(encoder.encoder.conv0.weight.grad.abs().max()) > 0
     assert float(network.ground_encoder.confidence[2].weight.grad.abs().max()) > 0
+
+
+@pytest.mark.parametrize("kind", [SmallVigor, SmallKitti])
+@pytest.mark.parametrize("geometry", ["compat", "corrected"])
+def test_ground_encoded_from_below_serves_every_greater_height(kind, geometry):
+    network = kind(geometry=geometry).eval()
+    tiles, image, yaw = tile(network), picture(network), torch.tensor([[0.7]])
+    with torch.inference_mode():
+        maps = network.encode_map(tiles)
+        lowest = network.encode_ground(replace(image, mount=mount_at_height(image.mount, 1.2)))
+        moved = network.match(network.at_height(lowest, 1.8), maps, yaw)
+        taken = network.match(network.encode_ground(image), maps, yaw)
+        stayed = network.match(lowest, maps, yaw)
+    assert torch.allclose(moved, taken, atol=1e-4)
+    assert not torch.allclose(stayed, taken, atol=1e-2)
+
+
+def test_a_height_from_which_too_few_rows_were_encoded_is_refused():
+    network = SmallVigor().eval()
+    with torch.inference_mode():
+        ground = network.encode_ground(picture(network))
+        with pytest.raises(ConfigError, match=r"from 1\.20 m .* lowest height"):
+            network.at_height(ground, 1.2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from geodistill_core.models.base import GroundFeatures
+from geodistill_core.models.base import GroundFeatures, MapFeatures
 from geodistill_core.models.strip import StripGeometry, ground_strip, strip_coordinates
 from geodistill_core.models.tiny import Tiny
 from geodistill_core.types import CameraModel, GeoPoint, GroundImage, MapTile, forward_optical_mount
@@ -105,3 +105,52 @@ def test_logits_cover_the_window_and_are_minus_infinity_where_the_map_ends():
 
 def test_the_network_stays_within_its_size():
     assert sum(p.numel() for p in Tiny().parameters()) <= 3_000_000
+
+
+def test_features_at_another_height_are_those_of_an_image_taken_there():
+    torch.manual_seed(0)
+    network, yaw, rgb = Tiny().eval(), torch.tensor([[0.4]]), spot_panorama(0.3, 0.3)
+    with torch.inference_mode():
+        low, high = (
+            network.encode_ground(network.prepare_ground(GroundImage.panorama(rgb, height_m=height)))
+            for height in (1.4, 2.6)
+        )
+        for moved, taken in ((network.at_height(low, 2.6), high), (network.at_height(high, 1.4), low)):
+            for found, wanted in zip(network.lay_out(moved, yaw), network.lay_out(taken, yaw), strict=True):
+                assert torch.equal(found, wanted)
+    assert not torch.equal(network.lay_out(low, yaw)[0], network.lay_out(high, yaw)[0])
+
+
+def matched_everywhere(network, valid):
+    """Logits where ground and map are the same constant: the similarity is 1 wherever there is map."""
+    rows, columns = GEOMETRY.height // 2, GEOMETRY.width // 2
+    ground = GroundFeatures(
+        torch.ones(1, 8, rows, columns), torch.ones(1, rows, columns), torch.tensor([[0.0, 0.0, 2.0]])
+    )
+    with torch.inference_mode():
+        return network.match(ground, MapFeatures(torch.ones(1, 8, *valid.shape[1:]), valid), torch.zeros(1, 1))[0, 0]
+
+
+def test_half_of_the_ground_on_the_map_is_half_of_the_evidence():
+    network = Tiny().eval()
+    valid = torch.ones(1, 137, 137)
+    valid[:, :, 69:] = 0.0
+    scale = float(network.log_scale.detach().exp())
+    logits = matched_everywhere(network, valid) / scale
+    whole, half = logits[20, 0], logits[20, 20]  # the template's middle column is 48 cells further
+    assert float(whole) == pytest.approx(0.75, abs=0.05)
+    assert float(half) == pytest.approx(0.5, abs=0.02)
+    assert float(matched_everywhere(network.train(), valid)[20, 20]) == pytest.approx(scale, rel=1e-3)
+
+
+def test_on_a_whole_map_evaluation_and_training_logits_are_the_same_bits():
+    torch.manual_seed(0)
+    network = Tiny().eval()
+    rows, columns = GEOMETRY.height // 2, GEOMETRY.width // 2
+    ground = GroundFeatures(
+        torch.randn(1, 8, rows, columns), torch.rand(1, rows, columns), torch.tensor([[0.0, 0.0, 2.0]])
+    )
+    maps, yaw = MapFeatures(torch.randn(1, 8, 160, 160), torch.ones(1, 160, 160)), torch.tensor([[0.0, 1.0]])
+    with torch.inference_mode():
+        evaluated = network.match(ground, maps, yaw)
+        assert torch.equal(evaluated, network.train().match(ground, maps, yaw))

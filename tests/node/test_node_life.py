@@ -47,6 +47,13 @@ def test_good_frame_gets_a_pose_with_the_image_stamp(world):
     assert not P[2:5, [0, 1, 5]].any()
 
 
+def test_uncertain_mount_height_comes_with_every_image(worlds):
+    world = worlds(mount_sigma_z_m=0.25)
+    world.start()
+    world.good_frame_gets_a_pose()
+    assert world.localizer.seen[-1][0].sigma_height_m == 0.25
+
+
 def test_fix_datum_overlay_and_heatmap_are_published(worlds):
     world = worlds(publish_overlay=True, publish_heatmap=True)
     fixes, data, overlays, grids = [], [], [], []

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic.fields import FieldInfo
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.types import DEFAULT_CAMERA_HEIGHT_M
+from geodistill_core.types import DEFAULT_CAMERA_HEIGHT_M, MAX_SIGMA_HEIGHT_M
 
 
 class Change(str, Enum):
@@ -72,6 +72,13 @@ class NodeParameters(BaseModel):
     mount_x_m: float = _parameter(0.0, "Camera position forward of the base frame.", ge=-20.0, le=20.0)
     mount_y_m: float = _parameter(0.0, "Camera position left of the base frame.", ge=-20.0, le=20.0)
     mount_z_m: float = _parameter(DEFAULT_CAMERA_HEIGHT_M, "Camera height above the ground.", ge=0.2, le=10.0)
+    mount_sigma_z_m: float = _parameter(
+        0.0,
+        "How uncertain the camera's height is, whatever the mount_source: one standard deviation. Above 0 each image "
+        "is matched at several heights, which takes several times as long.",
+        ge=0.0,
+        le=MAX_SIGMA_HEIGHT_M,
+    )
     mount_roll_deg: float = _parameter(0.0, "Camera roll in the base frame, right side down.", ge=-180.0, le=180.0)
     mount_pitch_deg: float = _parameter(0.0, "Camera pitch in the base frame, nose down.", ge=-90.0, le=90.0)
     mount_yaw_deg: float = _parameter(

@@ -76,6 +76,7 @@ class Pipeline:
         sensors: SensorInputs,
         camera: CameraState,
         mount: Mount,
+        sigma_height_m: float,
         publish: Callable[[Answer], bool],
         illustrate: Callable[[Answer], None],
         counters: Counters,
@@ -85,6 +86,7 @@ class Pipeline:
         self._sensors = sensors
         self._camera = camera
         self._mount = mount
+        self._sigma_height_m = sigma_height_m
         self._publish = publish
         self._illustrate = illustrate
         self._counters = counters
@@ -127,7 +129,9 @@ class Pipeline:
         T_base_camera = self._mount.lookup(job.message.header.frame_id)
         rgb = rgb_of(job.message)
         try:
-            return GroundImage(rgb, job.stamp_ns, T_base_camera, camera, prior.roll_rad, prior.pitch_rad)
+            return GroundImage(
+                rgb, job.stamp_ns, T_base_camera, camera, prior.roll_rad, prior.pitch_rad, self._sigma_height_m
+            )
         except DatasetError as error:
             raise FrameError("camera_size", str(error)) from error
         except ConfigError as error:

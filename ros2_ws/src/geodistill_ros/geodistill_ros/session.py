@@ -62,6 +62,7 @@ class Session:
             sensors=self.sensors,
             camera=self.camera,
             mount=self.mount,
+            sigma_height_m=settings().mount_sigma_z_m,
             publish=self._publish,
             illustrate=guarded("pictures", counters, log, self._illustrate),
             counters=counters,
