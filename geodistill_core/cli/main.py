@@ -28,6 +28,7 @@ VERBS = {
     "bag": ("geodistill_core.cli.bag:app", "Make drives and look into them."),
     "eval": ("geodistill_core.cli.eval:app", "Score a model on fixed sets of image pairs."),
     "map": ("geodistill_core.cli.map:app", "Look into map imagery and convert it."),
+    "data": ("geodistill_core.cli.data:app", "Look into data sets: what is there, what is missing or broken."),
     "checkpoint": ("geodistill_core.cli.checkpoint:app", "List, verify and import trained networks."),
     "bench": ("geodistill_core.cli.bench:app", "How long each network takes on this machine."),
     "doctor": ("geodistill_core.cli.doctor:app", "What is installed, and what to do about the rest."),

@@ -7,10 +7,15 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from geodistill_core.datasets.draws import Draws
 from geodistill_core.datasets.files import read_lines
 from geodistill_core.errors import DatasetError
+
+Part = Literal["train", "test1", "test2"]
+PARTS: tuple[Part, ...] = ("train", "test1", "test2")
+"""test1 was driven in the area of the training frames, test2 elsewhere."""
 
 _NAME = re.compile(r"\d{4}_\d{2}_\d{2}/\d{4}_\d{2}_\d{2}_drive_\d{4}_(?:sync|extract)/\d{10}\.png")
 _REMEDY = "use the published lists for cross-view localization on KITTI"
@@ -38,6 +43,11 @@ class KittiFrame:
     displacement: Displacement | None = None
 
     @property
+    def drive(self) -> str:
+        """The drive's own name, with its day."""
+        return Path(self.name).parent.name
+
+    @property
     def satellite(self) -> Path:
         """The north-up satellite image, 1280 pixels square, centred on the position of the inertial unit."""
         return self.root / "satmap" / self.name
@@ -62,13 +72,18 @@ class KittiFrame:
         return self.root / "raw_data" / Path(self.name).parent
 
 
+def list_file(folder: Path, part: Part) -> Path:
+    """Where the published list of a part lies."""
+    return folder / f"{part}_files.txt"
+
+
 def read_frames(path: Path, root: Path) -> list[KittiFrame]:
     """The frames of one list: `NAME` alone (training), or `NAME right up turn` (test).
 
     Raises:
         DatasetError: the file is missing, or a line is malformed (the message names it).
     """
-    return [_frame(line.split(), root, f"{path}, line {number}") for number, line in read_lines(path, _REMEDY)]
+    return [parse_frame(line, root, f"{path}, line {number}") for number, line in read_lines(path, _REMEDY)]
 
 
 def draw_displacement(draws: Draws) -> Displacement:
@@ -77,7 +92,13 @@ def draw_displacement(draws: Draws) -> Displacement:
     return Displacement(-x, -y, turn)
 
 
-def _frame(fields: list[str], root: Path, where: str) -> KittiFrame:
+def parse_frame(line: str, root: Path, where: str) -> KittiFrame:
+    """The frame of one line; `where` names the line in messages.
+
+    Raises:
+        DatasetError: the line is malformed.
+    """
+    fields = line.split()
     if len(fields) not in (1, 4):
         raise DatasetError(f"{where} has {len(fields)} fields, not 1 (a name) or 4 (with a displacement); {_REMEDY}")
     if not _NAME.fullmatch(fields[0]):

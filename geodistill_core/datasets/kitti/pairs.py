@@ -24,8 +24,10 @@ SHIFT_RANGE_M = 20.0
 GROUND_HEIGHT_PX, GROUND_WIDTH_PX = 256, 1024
 GEODISTILL_MAP_PX, CCVPE_MAP_PX = 256, 512
 
-# From the inertial unit to the camera, as the published loaders take it.
-_CAMERA_FORWARD_M, _CAMERA_RIGHT_M = 1.08, 0.26
+SATELLITE_PX = 1280
+
+CAMERA_FORWARD_M, CAMERA_RIGHT_M = 1.08, 0.26
+"""From the inertial unit to the camera, as the published loaders take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def align(satellite: Array, yaw_enu_rad: float) -> Array:
     """Turn a north-up image [H, W, 3] so that the heading points right, then centre it on the camera."""
     # Pillow's rotation picks the nearest pixel unless told otherwise, and the published loaders do not tell it.
     turned = np.asarray(Image.fromarray(satellite).rotate(-math.degrees(yaw_enu_rad)))
-    return _shifted(turned, _CAMERA_FORWARD_M / METRES_PER_PIXEL, _CAMERA_RIGHT_M / METRES_PER_PIXEL)
+    return _shifted(turned, CAMERA_FORWARD_M / METRES_PER_PIXEL, CAMERA_RIGHT_M / METRES_PER_PIXEL)
 
 
 def displace(aligned: Array, displacement: Displacement, rotation_range_deg: float) -> Array:

@@ -105,10 +105,16 @@ def read_labels(path: Path, folder: Path) -> list[VigorSample]:
     """
     if folder.name not in METRES_PER_PIXEL:
         raise DatasetError(f"{folder} is not named after a VIGOR city; the cities are {', '.join(METRES_PER_PIXEL)}")
-    return [_sample(line.split(), folder, f"{path}, line {number}") for number, line in read_lines(path, _REMEDY)]
+    return [parse_label(line, folder, f"{path}, line {number}") for number, line in read_lines(path, _REMEDY)]
 
 
-def _sample(fields: list[str], folder: Path, where: str) -> VigorSample:
+def parse_label(line: str, folder: Path, where: str) -> VigorSample:
+    """The sample of one line; `where` names the line in messages.
+
+    Raises:
+        DatasetError: the line is malformed, or its positive tile does not show the camera.
+    """
+    fields = line.split()
     if len(fields) != _FIELDS:
         raise DatasetError(f"{where} has {len(fields)} fields, not {_FIELDS}; {_REMEDY}")
     tiles, offsets = [], []

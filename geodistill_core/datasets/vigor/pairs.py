@@ -50,18 +50,28 @@ def load_pair(sample: VigorSample, loading: Loading, turn: float = 0.0, group: i
     Raises:
         DatasetError: a picture is missing or broken, or the tile is not 640 pixels square.
     """
-    tile = read_rgb(sample.tile(group))
-    if tile.shape[:2] != (TILE_PX, TILE_PX):
-        raise DatasetError(
-            f"{sample.tile(group)} is {tile.shape[1]} x {tile.shape[0]} pixels, but labels count in tiles of "
-            f"{TILE_PX} x {TILE_PX}; use the data set's original tiles"
-        )
+    tile = read_tile(sample, group)
     panorama = resize(read_rgb(sample.panorama), PANORAMA_HEIGHT_PX, PANORAMA_WIDTH_PX, loading.resize)
     return VigorPair(
         resize(tile, MAP_PX, MAP_PX, loading.resize),
         turn_panorama(panorama, turn, loading.whole_columns),
         sample.metres_per_pixel * TILE_PX / MAP_PX,
     )
+
+
+def read_tile(sample: VigorSample, group: int = 0) -> Array:
+    """A sample's tile as it lies on the disk, [640, 640, 3] uint8 RGB.
+
+    Raises:
+        DatasetError: the picture is missing, broken or not 640 pixels square.
+    """
+    tile = read_rgb(sample.tile(group))
+    if tile.shape[:2] != (TILE_PX, TILE_PX):
+        raise DatasetError(
+            f"{sample.tile(group)} is {tile.shape[1]} x {tile.shape[0]} pixels, but labels count in tiles of "
+            f"{TILE_PX} x {TILE_PX}; use the data set's original tiles"
+        )
+    return tile
 
 
 def turn_panorama(panorama: Array, turn: float, whole_columns: Callable[[float], int]) -> Array:

@@ -18,24 +18,36 @@ Part = Literal["train", "test"]
 
 SAME_AREA_CITIES = ("NewYork", "Seattle", "SanFrancisco", "Chicago")
 CROSS_AREA_CITIES: dict[Part, tuple[str, ...]] = {"train": SAME_AREA_CITIES[:2], "test": SAME_AREA_CITIES[2:]}
-LABEL_FOLDER = "splits__corrected"
+
+Labels = Literal["corrected", "original"]
+LABEL_FOLDERS: dict[Labels, str] = {"corrected": "splits__corrected", "original": "splits"}
 
 _WEAK_SHUFFLES = 20
 _ADAPTATION_REMEDY = "use the file that the adaptation paper publishes, with the labels of SanFrancisco and Chicago"
 
 
-def read_split(root: Path, area: Area, part: Part) -> list[VigorSample]:
-    """The samples of one part of a split, city after city in the published order.
+def split_cities(area: Area, part: Part) -> tuple[str, ...]:
+    """The cities of one part of a split in the published order.
 
-    `root` holds one folder of images per city, and the corrected labels in `splits__corrected/CITY`. In the same-area
-    split all four cities are in both parts; across areas two cities are learned from and the other two are judged.
+    In the same-area split all four cities are in both parts; across areas two cities are learned from and the other
+    two are judged.
+    """
+    return SAME_AREA_CITIES if area == "same" else CROSS_AREA_CITIES[part]
+
+
+def label_file(root: Path, city: str, area: Area, part: Part, labels: Labels = "corrected") -> Path:
+    """Where the labels of a city lie: SliceMatch's correction in `splits__corrected`, VIGOR's own in `splits`."""
+    name = f"same_area_balanced_{part}" if area == "same" else "pano_label_balanced"
+    return root / LABEL_FOLDERS[labels] / city / f"{name}{'__corrected' if labels == 'corrected' else ''}.txt"
+
+
+def read_split(root: Path, area: Area, part: Part, labels: Labels = "corrected") -> list[VigorSample]:
+    """The samples of one part of a split, city after city; `root` holds a folder of images per city and the labels.
 
     Raises:
         DatasetError: a label file is missing or malformed.
     """
-    cities = SAME_AREA_CITIES if area == "same" else CROSS_AREA_CITIES[part]
-    name = f"same_area_balanced_{part}" if area == "same" else "pano_label_balanced"
-    files = {city: root / LABEL_FOLDER / city / f"{name}__corrected.txt" for city in cities}
+    files = {city: label_file(root, city, area, part, labels) for city in split_cities(area, part)}
     return [sample for city, path in files.items() for sample in read_labels(path, root / city)]
 
 

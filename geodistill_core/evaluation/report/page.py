@@ -43,15 +43,6 @@ class Report:
 
 def render_report(report: Report) -> str:
     """The page as text; the same report gives the same bytes."""
-    css = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{report.title} · GeoDistill"),
-        element("style", Markup(css)),
-    )
     content = element(
         "main",
         _header(report),
@@ -62,6 +53,20 @@ def render_report(report: Report) -> str:
         _gallery("Frames along the drive", report.sample, report),
         _gallery("Largest errors", report.worst, report),
         _run(report),
+    )
+    return whole_page(report.title, content)
+
+
+def whole_page(title: str, content: Markup) -> str:
+    """A page of the house's look around `content`."""
+    css = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", f"{title} · GeoDistill"),
+        element("style", Markup(css)),
     )
     return "<!doctype html>\n" + element("html", head, element("body", content), lang="en") + "\n"
 
