@@ -27,8 +27,9 @@ class GivenTokens:
         shape = (len(images), rows, columns, self.channels)
         if shape not in self._drawn:
             draw = torch.Generator().manual_seed(_SEED)
-            patches = [torch.randn(shape, generator=draw) for _ in range(self.blocks)]
-            classes = [torch.randn(shape[0], shape[-1], generator=draw) for _ in range(self.blocks)]
+            with torch.inference_mode(False):  # tensors made in inference mode could not serve training later
+                patches = [torch.randn(shape, generator=draw) for _ in range(self.blocks)]
+                classes = [torch.randn(shape[0], shape[-1], generator=draw) for _ in range(self.blocks)]
             self._drawn[shape] = Tokens(patches, classes)
         return self._drawn[shape]
 

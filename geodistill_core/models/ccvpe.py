@@ -197,10 +197,17 @@ class Ccvpe(CrossViewNetwork[CcvpeMap, CcvpeGround]):
 
     def encode_ground(self, ground: GroundInput) -> CcvpeGround:
         """See the contract."""
+        return self.described(self.ground_features(ground.pixels), ground.mount)
+
+    def ground_features(self, pixels: Tensor) -> Tensor:
+        """Features [B, 1280, rows, columns] of ground images [B, 3, H, W] (RGB in 0..1)."""
         trunk = self.ground_trunk
-        descriptors = self.descriptors(trunk.features(trunk(imagenet_normalized(ground.pixels), (15,))[0]))
-        templates = (self._matching(level).templates(d) for level, d in enumerate(descriptors))
-        return CcvpeGround(tuple(templates), ground.mount)
+        return trunk.features(trunk(imagenet_normalized(pixels), (15,))[0])
+
+    def described(self, features: Tensor, mount: Tensor) -> CcvpeGround:
+        """The templates of ground features."""
+        templates = (self._matching(level).templates(d) for level, d in enumerate(self.descriptors(features)))
+        return CcvpeGround(tuple(templates), mount)
 
     def encode_map(self, tiles: MapInput) -> CcvpeMap:
         """See the contract; the 2 x 2 cells that share a descriptor are one strided convolution."""
@@ -234,7 +241,10 @@ class Ccvpe(CrossViewNetwork[CcvpeMap, CcvpeGround]):
 
     def match(self, ground: CcvpeGround, map_features: CcvpeMap, yaw_enu_rad: Tensor) -> Tensor:
         """See the contract."""
-        found = self.decode(ground, map_features)
+        return self.answer(self.decode(ground, map_features), ground, map_features, yaw_enu_rad)
+
+    def answer(self, found: CcvpeOutput, ground: CcvpeGround, map_features: CcvpeMap, yaw_enu_rad: Tensor) -> Tensor:
+        """What `match` answers once both decoders have run."""
         share = heading_log_share(found.field, yaw_enu_rad, self.turn, self.concentration)
         logits = found.logits.unsqueeze(1) + share
         logits = move_to_base(logits, ground.mount, yaw_enu_rad, map_features.metres_per_pixel)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_IN_FRONT_M = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureCells:
@@ -55,11 +57,15 @@ def panorama_pixels(forward: Tensor, left: Tensor, height: Tensor, size: tuple[i
 
 
 def pinhole_pixels(forward: Tensor, left: Tensor, height: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
-    """Ground points to index coordinates of a level forward-looking camera `K` [B, 3, 3]; infinite where behind it."""
-    depth = torch.where(forward > 1e-3, forward, torch.nan)
+    """Ground points to index coordinates of a level forward-looking camera `K` [B, 3, 3]; infinite where behind it.
+
+    Differentiable in the points, with no gradient behind the camera.
+    """
+    in_front = forward > _IN_FRONT_M
+    depth = torch.where(in_front, forward, 1.0)
     fx, fy, cx, cy = (K[:, r, c].view(-1, 1, 1, 1) for r, c in ((0, 0), (1, 1), (0, 2), (1, 2)))
     column, row = cx - fx * left / depth, cy + fy * height / depth
-    return torch.nan_to_num(column, nan=torch.inf), torch.nan_to_num(row, nan=torch.inf)
+    return torch.where(in_front, column, torch.inf), torch.where(in_front, row, torch.inf)
 
 
 def lies_inside(column: Tensor, row: Tensor, size: tuple[int, int]) -> Tensor:
