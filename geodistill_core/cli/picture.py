@@ -13,8 +13,9 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from geodistill_core.bags.images import decode_compressed
+from geodistill_core.camera import stated_height
 from geodistill_core.errors import ConfigError, DatasetError
-from geodistill_core.types import Array, CameraModel, GroundImage, forward_optical_mount, level_mount, stated_height
+from geodistill_core.types import Array, CameraModel, GroundImage, forward_optical_mount, level_mount
 
 MAX_FILE_BYTES = 256 << 20
 PANORAMA_ASPECT_TOLERANCE = 0.02

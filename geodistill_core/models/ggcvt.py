@@ -83,9 +83,9 @@ class Ggcvt(OverheadMatcher):
         found = self.map_encoder(rgb, levels)
         return {number: F.relu(unit_norm(level.features)) for number, level in found.items()}
 
-    def map_features(self, tiles: MapInput, levels: tuple[int, ...]) -> OverheadMap:
+    def map_of(self, features: Mapping[int, Tensor], tiles: MapInput) -> OverheadMap:
         """See the base class."""
-        found = super().map_features(tiles, levels)
+        found = super().map_of(features, tiles)
         uncertainty = {number: self.uncertainty[number](features) for number, features in found.features.items()}
         return replace(found, uncertainty=uncertainty)
 
@@ -156,9 +156,19 @@ class Ggcvt(OverheadMatcher):
         self, ground: OverheadGround, number: int, yaw_enu_rad: Tensor, metres_per_pixel: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """See the base class; unit norm."""
-        cells = self.level(number).template
+        return self.templates(ground, (number,), yaw_enu_rad, metres_per_pixel)[number]
+
+    def templates(
+        self, ground: OverheadGround, numbers: tuple[int, ...], yaw_enu_rad: Tensor, metres_per_pixel: Tensor
+    ) -> dict[int, tuple[Tensor, Tensor | None]]:
+        """See the base class; one overhead view for each heading serves all levels."""
         yaws = torch.split(yaw_enu_rad, 1, dim=1)
-        found = [self.overhead(ground, number, yaw, metres_per_pixel)[number] for yaw in yaws]
+        found = [self.overhead(ground, max(numbers), yaw, metres_per_pixel) for yaw in yaws]
+        return {number: self._cut([views[number] for views in found], number) for number in numbers}
+
+    def _cut(self, found: list[tuple[Tensor, Tensor | None]], number: int) -> tuple[Tensor, Tensor | None]:
+        """The centres of overhead views of one level, and of their weights."""
+        cells = self.level(number).template
         views = torch.stack([center_crop(view, cells) for view, _ in found], dim=1)
         views = views / torch.linalg.vector_norm(views, dim=(2, 3, 4), keepdim=True).clamp(min=1e-12)
         weights = [center_crop(weight, cells) for _, weight in found if weight is not None]
@@ -167,16 +177,23 @@ class Ggcvt(OverheadMatcher):
     def correlation(
         self, ground: OverheadGround, map_features: OverheadMap, yaw_enu_rad: Tensor, number: int
     ) -> Correlation:
-        """See the base class; the uncertainty of the cell under the camera scales the map's energy."""
+        """See the base class."""
         one_heading = super().correlation
         found = [one_heading(ground, map_features, yaw, number) for yaw in torch.split(yaw_enu_rad, 1, dim=1)]
-        map_energy = torch.cat([one.map_energy for one in found], dim=1)
         return Correlation(
             torch.cat([one.numerator for one in found], dim=1),
-            map_energy * center_crop(map_features.uncertainty[number], map_energy.shape[-1]),
+            torch.cat([one.map_energy for one in found], dim=1),
             torch.cat([one.ground_energy for one in found], dim=1),
             torch.cat([one.ground_total for one in found], dim=1),
         )
+
+    def correlated(
+        self, map_features: OverheadMap, number: int, template: Tensor, confidence: Tensor | None
+    ) -> Correlation:
+        """See the base class; the uncertainty of the cell under the camera scales the map's energy."""
+        found = super().correlated(map_features, number, template, confidence)
+        scale = center_crop(map_features.uncertainty[number], found.map_energy.shape[-1])
+        return replace(found, map_energy=found.map_energy * scale)
 
 
 class GgcvtVigor(Ggcvt):

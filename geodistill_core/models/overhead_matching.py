@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.resize import Resize
 from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput, MapInput, mount_at_height
-from geodistill_core.models.correlation import Correlation, correlate, correlation_map
+from geodistill_core.models.correlation import Correlation, CorrelationMap, correlate, correlation_map
 from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
 from geodistill_core.models.templates import exact_template, published_template
@@ -96,7 +96,10 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
 
     def map_features(self, tiles: MapInput, levels: tuple[int, ...]) -> OverheadMap:
         """Features and spectra of the asked levels."""
-        features = self.map_levels(tiles.rgb, levels)
+        return self.map_of(self.map_levels(tiles.rgb, levels), tiles)
+
+    def map_of(self, features: Mapping[int, Tensor], tiles: MapInput) -> OverheadMap:
+        """The map of features as `map_levels` gives them."""
         weights = {number: self._valid_cells(tiles.valid, number) for number in features}
         spectra = {number: correlation_map(x.unsqueeze(1), weights[number]) for number, x in features.items()}
         return OverheadMap(features, spectra, tiles.metres_per_pixel)
@@ -180,8 +183,14 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         lay_out = published_template if self.geometry == "compat" else exact_template
         return lay_out(ground, number, self.level(number), yaw_enu_rad, metres_per_pixel)
 
+    def templates(
+        self, ground: OverheadGround, numbers: tuple[int, ...], yaw_enu_rad: Tensor, metres_per_pixel: Tensor
+    ) -> dict[int, tuple[Tensor, Tensor | None]]:
+        """`template` of several levels."""
+        return {number: self.template(ground, number, yaw_enu_rad, metres_per_pixel) for number in numbers}
+
     @property
-    def _floor(self) -> float | None:
+    def floor(self) -> float | None:
         """The least denominator of the similarity; exact templates may hold nothing that was seen."""
         return self.similarity_floor if self.geometry == "compat" else _EXACT_FLOOR
 
@@ -190,6 +199,12 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
     ) -> Correlation:
         """Numerator and norms [B, Y, P, P] of one level."""
         template, confidence = self.template(ground, number, yaw_enu_rad, map_features.metres_per_pixel)
+        return self.correlated(map_features, number, template, confidence)
+
+    def correlated(
+        self, map_features: OverheadMap, number: int, template: Tensor, confidence: Tensor | None
+    ) -> Correlation:
+        """The same for what `template` gave."""
         return correlate(map_features.correlation[number], template, confidence)
 
     def similarity(
@@ -197,12 +212,17 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
     ) -> Tensor:
         """Cosine similarity [B, Y, P, P] of the matched (or a given) level."""
         number = self.levels[-1] if number is None else number
-        return self.correlation(ground, map_features, yaw_enu_rad, number).similarity(self._floor)
+        return self.correlation(ground, map_features, yaw_enu_rad, number).similarity(self.floor)
 
     def match(self, ground: OverheadGround, map_features: OverheadMap, yaw_enu_rad: Tensor) -> Tensor:
         """See the contract: similarity / temperature."""
         found = self.correlation(ground, map_features, yaw_enu_rad, self.levels[-1])
-        logits = found.similarity(self._floor) / self.temperature
-        if map_features.correlation[self.levels[-1]].weight is None:
-            return logits
-        return logits.masked_fill(found.ground_energy < _MIN_VALID_SHARE * found.ground_total, -torch.inf)
+        return masked_similarity(found, map_features.correlation[self.levels[-1]], self.floor) / self.temperature
+
+
+def masked_similarity(found: Correlation, maps: CorrelationMap, floor: float | None) -> Tensor:
+    """Similarity of templates with maps, -inf where too little of a template's energy lies on valid map."""
+    similarity = found.similarity(floor)
+    if maps.weight is None:
+        return similarity
+    return similarity.masked_fill(found.ground_energy < _MIN_VALID_SHARE * found.ground_total, -torch.inf)
