@@ -9,10 +9,10 @@ import torch
 from geodistill_training.ccvpe_losses import (
     adaptation_loss,
     ccvpe_loss,
-    cross_entropy,
     info_nce,
     orientation_error,
 )
+from geodistill_training.targets import heatmap_cross_entropy
 
 from geodistill_core.datasets.heatmap_targets import gaussian, heading_volume, orientation_map, pooled_targets
 
@@ -33,7 +33,9 @@ def output_like(volume, field, gain=0.0):
 def test_cross_entropy_of_a_flat_heat_map_is_the_log_of_its_cells():
     heatmap, _, _ = batch()
     target = heatmap / heatmap.sum(dim=(1, 2, 3), keepdim=True)
-    assert float(cross_entropy(torch.zeros(2, 512, 512), target)) == pytest.approx(math.log(512 * 512), rel=1e-5)
+    assert float(heatmap_cross_entropy(torch.zeros(2, 512, 512), target)) == pytest.approx(
+        math.log(512 * 512), rel=1e-5
+    )
 
 
 def test_info_nce_is_the_weighted_mean_over_the_positives_of_the_whole_batch():

@@ -6,17 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from geodistill_training.objectives import (
-    all_pairs_similarity,
-    contrastive_loss,
-    heatmap_cross_entropy,
-    soft_position_target,
-)
-from geodistill_training.pretext import flat_world_strip
-from geodistill_training.steps import turn, turn_back
+from geodistill_training.data.flat_world import flat_world_strip
+from geodistill_training.families import family_of
+from geodistill_training.families.turns import turn, turn_back
+from geodistill_training.objectives.weak import symmetric_contrast
+from geodistill_training.targets import heatmap_cross_entropy, position_target
 
+from geodistill_core.models.base import MapFeatures
 from geodistill_core.models.correlation import normalized_cross_correlation
 from geodistill_core.models.strip import StripGeometry
+from geodistill_core.models.tiny import Tiny
 
 
 def test_all_pairs_similarity_equals_one_correlation_per_pair():
@@ -24,29 +23,32 @@ def test_all_pairs_similarity_equals_one_correlation_per_pair():
     maps = torch.randn(3, 4, 24, 24, generator=generator)
     templates = torch.randn(3, 4, 9, 9, generator=generator)
     confidence = torch.rand(3, 9, 9, generator=generator)
-    got = all_pairs_similarity(maps, templates, confidence)
+    network = Tiny(channels=4, widths=(8, 8, 8, 8))
+    network.lay_out = lambda ground, yaw: (templates[:, None], confidence[:, None])
+    (got,) = family_of(network).nearest(None, MapFeatures(maps, torch.ones(3, 24, 24)), torch.zeros(3), torch.ones(3))
     for m in range(3):
         for n in range(3):
             expected, _ = normalized_cross_correlation(maps[m], torch.ones(24, 24), templates[n], confidence[n])
             assert float(got[m, n]) == pytest.approx(float(expected.max()), abs=1e-5)
 
 
-def test_contrastive_loss_of_two_pairs_is_the_mean_of_four_softplus_terms():
+def test_symmetric_contrast_of_two_pairs_is_the_mean_of_four_softplus_terms():
     best = torch.tensor([[0.9, 0.2], [0.5, 0.7]])
     terms = [math.log1p(math.exp(20 * d)) for d in (0.2 - 0.9, 0.5 - 0.7, 0.5 - 0.9, 0.2 - 0.7)]
-    assert float(contrastive_loss(best)) == pytest.approx(sum(terms) / 4, rel=1e-5)
+    assert float(symmetric_contrast(best, 20.0)) == pytest.approx(sum(terms) / 4, rel=1e-5)
 
 
 def test_soft_target_is_a_distribution_whose_mean_is_the_place():
-    target = soft_position_target((4, 9, 9), torch.tensor([0.3]), torch.tensor([4.7]), torch.tensor([2.1]))
+    # half-metre cells: 0.35 m east and 0.95 m south of the centre are column 4.7 and row 5.9 of nine
+    target = position_target((4, 9, 9), torch.tensor([[0.35, -0.95]]), 0.5, torch.tensor([0.3]))
     y, r, c = (torch.arange(n, dtype=torch.float32) for n in (4, 9, 9))
     assert float(target.sum()) == pytest.approx(1.0)
     means = [float((target[0].sum(dim=d) * v).sum()) for d, v in (((1, 2), y), ((0, 2), r), ((0, 1), c))]
-    assert means == pytest.approx([0.3, 4.7, 2.1], abs=1e-5)
+    assert means == pytest.approx([0.3, 5.9, 4.7], abs=1e-5)
 
 
 def test_cross_entropy_of_uniform_logits_is_the_logarithm_of_the_number_of_cells():
-    target = soft_position_target((2, 5, 5), torch.tensor([0.5]), torch.tensor([1.0]), torch.tensor([1.0]))
+    target = position_target((2, 5, 5), torch.tensor([[-0.5, 0.5]]), 0.5, torch.tensor([0.5]))
     assert float(heatmap_cross_entropy(torch.zeros(1, 2, 5, 5), target)) == pytest.approx(math.log(50), rel=1e-5)
 
 

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 from scipy.ndimage import map_coordinates
 from scipy.optimize import brentq
@@ -85,7 +86,8 @@ def collect(network: AnyNetwork, manifest: Manifest, pairs: int, level: str) -> 
     """Likelihood volumes of validation pairs, through the localizer with a flat prior."""
     plain = manifest.model_copy(update={"calibration": None})
     frames, cities = [], max(1, pairs // 25)
-    for k in track(range(pairs), description="calibrating"):
+    console = Console(stderr=True)
+    for k in track(range(pairs), "calibrating", console=console, disable=not console.is_terminal):
         style, seed = VALIDATION_STYLES[k % len(VALIDATION_STYLES)], FIRST_SEED + k * cities // pairs
         pair = sample_pair(style, seed, k, level, tile_extent_m=REACH_M)
         localizer = Localizer(network, plain, SynthCityMap(pair), LocalizerConfig(prior="flat"))

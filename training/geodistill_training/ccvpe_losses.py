@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from geodistill_core.datasets.heatmap_targets import pooled_targets
+from geodistill_training.targets import heatmap_cross_entropy
 
 CCVPE_LABEL_FLOOR = 0.01
 ADAPTATION_LABEL_FLOOR = 0.0
@@ -29,12 +30,6 @@ class DenseOutput(Protocol):
 
     @property
     def scores(self) -> tuple[Tensor, ...]: ...  # noqa: D102
-
-
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """-sum target log softmax(logits) per sample, averaged; both [B, ...], targets summing to one per sample."""
-    log_probability = torch.log_softmax(logits.flatten(1), dim=1)
-    return -(target.flatten(1) * log_probability).sum() / len(logits)
 
 
 def info_nce(scores: Tensor, labels: Tensor, label_floor: float, temperature: float = 0.1) -> Tensor:
@@ -72,7 +67,7 @@ def ccvpe_loss(
     probability = heatmap / heatmap.sum(dim=(1, 2, 3), keepdim=True)
     levels = level_losses(output.scores, volume, CCVPE_LABEL_FLOOR)
     return (
-        cross_entropy(output.logits, probability)
+        heatmap_cross_entropy(output.logits, probability)
         + weight_info_nce * torch.stack(levels).mean()
         + weight_orientation * orientation_error(output.field, orientation, heatmap)
     )
@@ -84,8 +79,8 @@ def level_losses(scores: Sequence[Tensor], volume: Tensor, label_floor: float) -
     return [info_nce(s, t, label_floor) for s, t in zip(scores, targets, strict=True)]
 
 
-def adaptation_loss(output: DenseOutput, volume: Tensor, *, weight: float = 1e4) -> Tensor:
-    """The adaptation paper's student loss: InfoNCE of the two coarsest levels, equally weighted."""
-    targets = pooled_targets(volume)[:2]
-    pairs = zip(output.scores[:2], targets, strict=True)
+def adaptation_loss(output: DenseOutput, volume: Tensor, *, weight: float = 1e4, levels: int = 2) -> Tensor:
+    """The adaptation paper's student loss: InfoNCE of the coarsest levels (K', published: two), equally weighted."""
+    targets = pooled_targets(volume)[:levels]
+    pairs = zip(output.scores[:levels], targets, strict=True)
     return weight * torch.stack([info_nce(s, t, ADAPTATION_LABEL_FLOOR) for s, t in pairs]).mean()

@@ -13,21 +13,27 @@ VIGOR_VISIBLE_DEG = (180, 240)
 KITTI_VISIBLE_DEG = (270, 300)
 
 
-def draw_hidden_band(rng: np.random.Generator, visible_deg: tuple[int, int] = VIGOR_VISIBLE_DEG) -> tuple[int, int]:
+def draw_hidden_band(
+    rng: np.random.Generator, visible_deg: tuple[int, int] = VIGOR_VISIBLE_DEG, wrap: bool = False
+) -> tuple[int, int]:
     """First and last degree (excluded) of a band that leaves visible_deg[0] to visible_deg[1] - 1 degrees of 360.
 
-    The band never wraps around the image's edge (GeoDistill, section 3.3; a KITTI image counts as 360 degrees wide).
+    A band that wraps around the image's edge ends beyond 360; published bands never do (GeoDistill, section 3.3; a
+    KITTI image counts as 360 degrees wide).
     """
     hidden = 360 - int(rng.integers(*visible_deg))
-    first = int(rng.integers(0, 360 - hidden))
+    first = int(rng.integers(0, 360 if wrap else 360 - hidden))
     return first, first + hidden
 
 
 def column_mask(height: int, width: int, band_deg: tuple[int, int]) -> Array:
-    """Ones [height, width], uint8, with zeros in the columns of a band of degrees of 360 across the width."""
+    """Ones [height, width], uint8, with zeros in the columns of a band of degrees of 360 across the width.
+
+    A band that ends beyond 360 degrees goes on at the other edge.
+    """
     first, last = (round(width / 360 * degrees) for degrees in band_deg)
     mask = np.ones((height, width), dtype=np.uint8)
-    mask[:, first:last] = 0
+    mask[:, np.arange(first, last) % width] = 0
     return mask
 
 

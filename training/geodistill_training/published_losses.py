@@ -17,11 +17,13 @@ from torch.nn import functional as F
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.models.correlation import CorrelationMap, correlate, correlate_all_pairs
+from geodistill_training.targets import heatmap, heatmap_cross_entropy
 
 Levels = Sequence[Tensor]
 
 _SHARPNESS = 10.0
-_BATCH_FLOOR = 1e-6
+BATCH_FLOOR = 1e-6
+"""The least denominator of published batch-wise similarities."""
 
 
 def pair_distances(
@@ -42,7 +44,7 @@ def batch_distances(maps: CorrelationMap, template: Tensor, confidence: Tensor |
     found = correlate_all_pairs(maps, template, confidence)
     if maps.weight is not None:
         found = replace(found, ground_energy=found.ground_energy.sum(dim=1, keepdim=True))
-    return 2 - 2 * found.similarity(_BATCH_FLOOR)
+    return 2 - 2 * found.similarity(BATCH_FLOOR)
 
 
 def contrastive_loss(distances: Levels) -> Tensor:
@@ -50,12 +52,13 @@ def contrastive_loss(distances: Levels) -> Tensor:
 
     As published, true pairs count as their own negatives (log 2 each) but the divisor M (N - 1) leaves them out.
     """
-    losses = []
-    for distance in distances:
-        nearest = distance.flatten(-2).amin(dim=-1)
-        terms = F.softplus(_SHARPNESS * (nearest.diagonal().unsqueeze(1) - nearest))
-        losses.append(terms.sum() / (nearest.shape[0] * (nearest.shape[1] - 1)))
-    return torch.stack(losses).mean()
+    return torch.stack([contrast(distance.flatten(-2).amin(dim=-1)) for distance in distances]).mean()
+
+
+def contrast(nearest: Tensor, sharpness: float = _SHARPNESS) -> Tensor:
+    """One level of `contrastive_loss` from the least distances [M, N] of every map to every template."""
+    terms = F.softplus(sharpness * (nearest.diagonal().unsqueeze(1) - nearest))
+    return terms.sum() / (nearest.shape[0] * (nearest.shape[1] - 1))
 
 
 def gps_loss(distances: Levels, offsets: Levels, radii: Levels) -> Tensor:
@@ -64,19 +67,22 @@ def gps_loss(distances: Levels, offsets: Levels, radii: Levels) -> Tensor:
     `distances` [M, M, P, P]; near is the square of `radii` [M] whole cells before and after the cell of `offsets`.
     A square outside the positions counts as its nearest cell.
     """
-    losses = []
-    for distance, offset, radius in zip(distances, offsets, radii, strict=True):
-        own = distance.diagonal(dim1=0, dim2=1).movedim(-1, 0)
-        positions = own.shape[-1]
-        centre = _cell(offset, positions)
-        first = (centre - radius.unsqueeze(-1)).clamp(0, positions - 1)
-        end = (centre + radius.unsqueeze(-1)).clamp(1, positions)
-        index = torch.arange(positions, device=own.device)
-        near = (index >= first.unsqueeze(-1)) & (index < end.unsqueeze(-1))
-        box = near[:, 1].unsqueeze(-1) & near[:, 0].unsqueeze(-2)
-        best_near = own.masked_fill(~box, torch.inf).amin(dim=(-2, -1))
-        losses.append((best_near - own.amin(dim=(-2, -1))).abs().mean())
-    return torch.stack(losses).mean()
+    levels = zip(distances, offsets, radii, strict=True)
+    gaps = [gps_gap(d.diagonal(dim1=0, dim2=1).movedim(-1, 0), offset, radius) for d, offset, radius in levels]
+    return torch.stack(gaps).mean()
+
+
+def gps_gap(own: Tensor, offset: Tensor, radius: Tensor) -> Tensor:
+    """One level of `gps_loss` from the distances [M, P, P] of every map to its own template."""
+    positions = own.shape[-1]
+    centre = _cell(offset, positions)
+    first = (centre - radius.unsqueeze(-1)).clamp(0, positions - 1)
+    end = (centre + radius.unsqueeze(-1)).clamp(1, positions)
+    index = torch.arange(positions, device=own.device)
+    near = (index >= first.unsqueeze(-1)) & (index < end.unsqueeze(-1))
+    box = near[:, 1].unsqueeze(-1) & near[:, 0].unsqueeze(-2)
+    best_near = own.masked_fill(~box, torch.inf).amin(dim=(-2, -1))
+    return (best_near - own.amin(dim=(-2, -1))).abs().mean()
 
 
 def weak_loss(
@@ -118,13 +124,9 @@ def distillation_loss(
     """
     losses = []
     for guess, target in zip(student, teacher, strict=True):
-        log_p = _log_heatmap(guess, student_temperature)
-        losses.append(-(_log_heatmap(target, teacher_temperature).exp() * log_p).sum(dim=1).mean())
+        logits = (2 - guess) / 2 / student_temperature
+        losses.append(heatmap_cross_entropy(logits, heatmap((2 - target) / 2, teacher_temperature)))
     return torch.stack(losses).mean()
-
-
-def _log_heatmap(distance: Tensor, temperature: float) -> Tensor:
-    return F.log_softmax((2 - distance.flatten(1)) / 2 / temperature, dim=1)
 
 
 def _cell(offset: Tensor, positions: int) -> Tensor:

@@ -11,11 +11,11 @@ from geodistill_training.ccvpe_losses import (
     ADAPTATION_LABEL_FLOOR,
     CCVPE_LABEL_FLOOR,
     adaptation_loss,
-    cross_entropy,
     info_nce,
     level_losses,
     orientation_error,
 )
+from geodistill_training.targets import heatmap_cross_entropy
 from torch.nn import functional as F
 
 from geodistill_core.datasets.heatmap_targets import gaussian, heading_volume, orientation_map, pooled_targets
@@ -77,7 +77,7 @@ def circular(pack):
     heatmap, volume, field = truths(pack.inputs)
     probability = heatmap / heatmap.sum(dim=(1, 2, 3), keepdim=True)
     return arrays(output) | {
-        "loss_ce": cross_entropy(output.logits, probability).view(1),
+        "loss_ce": heatmap_cross_entropy(output.logits, probability).view(1),
         "loss_infonce": torch.stack(level_losses(output.scores, volume, CCVPE_LABEL_FLOOR)),
         "loss_ori": orientation_error(output.field, field, heatmap).view(1),
     }
@@ -143,8 +143,8 @@ def losses(pack):
     weight = torch.from_numpy(rnd(seed, *shape)).clamp(0, 1).float()
     seed, shape = draw(pack.inputs, "maxpool ")
     return {
-        "ce": cross_entropy(logits, target).view(1),
-        "ce_adapting": cross_entropy(logits, target).view(1),
+        "ce": heatmap_cross_entropy(logits, target).view(1),
+        "ce_adapting": heatmap_cross_entropy(logits, target).view(1),
         "infonce_ccvpe_gt1e-2": info_nce(scores, labels, CCVPE_LABEL_FLOOR).view(1),
         "infonce_ccvpe_tiny": info_nce(scores, tiny, CCVPE_LABEL_FLOOR).view(1),
         "infonce_ccvpe_temp0.5": info_nce(scores, labels, CCVPE_LABEL_FLOOR, temperature=0.5).view(1),
