@@ -103,19 +103,24 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         in_disc = self.east_m.square() + self.north_m.square() <= (self.template_extent_m / 2) ** 2
         return laid[:, :, :-1], laid[:, :, -1] * in_disc
 
-    def match(self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor) -> Tensor:
-        """See the contract.
-
-        In evaluation mode the logits shrink with the share of the template that lies on valid map. The similarity is a
-        mean over what is seen, a log-likelihood is a sum: half the ground is half the evidence, for or against, and
-        chance gives small templates high similarities more often. Where the map is whole nothing changes.
-        """
+    def similarity(
+        self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Cosine similarity [B, Y, P, P], -inf where too little of the template lies on valid map, and that share."""
         template, confidence = self.lay_out(ground, yaw_enu_rad)
         similarity, share = normalized_cross_correlation(
             map_features.features.float().unsqueeze(1), map_features.valid.unsqueeze(1), template, confidence
         )
-        logits = similarity * self.log_scale.exp()
-        if not self.training:
-            # rounding of the share must not touch what lies wholly on the map
-            logits = logits * (share * _WHOLE).clamp(max=1.0)
-        return logits.masked_fill(share < _MIN_VISIBLE_SHARE, -torch.inf)
+        return similarity.masked_fill(share < _MIN_VISIBLE_SHARE, -torch.inf), share
+
+    def match(self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor) -> Tensor:
+        """See the contract.
+
+        The logits shrink with the share of the template that lies on valid map. The similarity is a mean over what is
+        seen, a log-likelihood is a sum: half the ground is half the evidence, for or against, and chance gives small
+        templates high similarities more often. Where the map is whole nothing changes.
+        """
+        similarity, share = self.similarity(ground, map_features, yaw_enu_rad)
+        # rounding of the share must not touch what lies wholly on the map
+        logits = similarity * self.log_scale.exp() * (share * _WHOLE).clamp(max=1.0)
+        return logits.masked_fill(similarity.isneginf(), -torch.inf)

@@ -121,29 +121,29 @@ def test_features_at_another_height_are_those_of_an_image_taken_there():
     assert not torch.equal(network.lay_out(low, yaw)[0], network.lay_out(high, yaw)[0])
 
 
-def matched_everywhere(network, valid):
-    """Logits where ground and map are the same constant: the similarity is 1 wherever there is map."""
+def constant_ground_and_map(valid):
+    """Ground and map that are the same constant: the similarity is 1 wherever there is map."""
     rows, columns = GEOMETRY.height // 2, GEOMETRY.width // 2
-    ground = GroundFeatures(
-        torch.ones(1, 8, rows, columns), torch.ones(1, rows, columns), torch.tensor([[0.0, 0.0, 2.0]])
-    )
-    with torch.inference_mode():
-        return network.match(ground, MapFeatures(torch.ones(1, 8, *valid.shape[1:]), valid), torch.zeros(1, 1))[0, 0]
+    mount = torch.tensor([[0.0, 0.0, 2.0]])
+    ground = GroundFeatures(torch.ones(1, 8, rows, columns), torch.ones(1, rows, columns), mount)
+    return ground, MapFeatures(torch.ones(1, 8, *valid.shape[1:]), valid)
 
 
 def test_half_of_the_ground_on_the_map_is_half_of_the_evidence():
     network = Tiny().eval()
     valid = torch.ones(1, 137, 137)
     valid[:, :, 69:] = 0.0
-    scale = float(network.log_scale.detach().exp())
-    logits = matched_everywhere(network, valid) / scale
+    with torch.inference_mode():
+        pair, yaw = constant_ground_and_map(valid), torch.zeros(1, 1)
+        logits = network.match(*pair, yaw)[0, 0] / float(network.log_scale.exp())
+        similarity, _ = network.similarity(*pair, yaw)
     whole, half = logits[20, 0], logits[20, 20]  # the template's middle column is 48 cells further
     assert float(whole) == pytest.approx(0.75, abs=0.05)
     assert float(half) == pytest.approx(0.5, abs=0.02)
-    assert float(matched_everywhere(network.train(), valid)[20, 20]) == pytest.approx(scale, rel=1e-3)
+    assert float(similarity[0, 0, 20, 20]) == pytest.approx(1.0, rel=1e-3)
 
 
-def test_on_a_whole_map_evaluation_and_training_logits_are_the_same_bits():
+def test_on_a_whole_map_logits_are_the_scaled_similarity_to_the_bit():
     torch.manual_seed(0)
     network = Tiny().eval()
     rows, columns = GEOMETRY.height // 2, GEOMETRY.width // 2
@@ -152,5 +152,5 @@ def test_on_a_whole_map_evaluation_and_training_logits_are_the_same_bits():
     )
     maps, yaw = MapFeatures(torch.randn(1, 8, 160, 160), torch.ones(1, 160, 160)), torch.tensor([[0.0, 1.0]])
     with torch.inference_mode():
-        evaluated = network.match(ground, maps, yaw)
-        assert torch.equal(evaluated, network.train().match(ground, maps, yaw))
+        similarity, _ = network.similarity(ground, maps, yaw)
+        assert torch.equal(network.match(ground, maps, yaw), similarity * network.log_scale.exp())

@@ -52,7 +52,7 @@ class Errors:
 
 
 def evaluate(family: Family[Any, Any], examples: ExampleSet, views: Sequence[View]) -> dict[str, Errors]:
-    """Errors of the mode of the finest heat map for each view; every random choice depends on the example alone.
+    """Errors of the heat map's mode for each view; every random choice depends on the example alone.
 
     Tiles are encoded once for all views. Positions have no prior but the extent of the search.
     """
@@ -65,7 +65,7 @@ def evaluate(family: Family[Any, Any], examples: ExampleSet, views: Sequence[Vie
             maps = family.maps(batch.maps)
             for view in views:
                 ground, yaw = _as_seen(family, batch, view)
-                level = family.heatmaps(ground, maps, yaw)[-1]
+                level = network.match(ground, maps, yaw)
                 found[view.name] += _errors(level, yaw, batch, network.metres_per_cell)
     cities = tuple(examples.groups)
     columns = {name: np.array(rows, np.float64) for name, rows in found.items()}

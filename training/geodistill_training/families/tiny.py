@@ -80,10 +80,7 @@ class TinyFamily(Family[MapFeatures, GroundFeatures]):
 
     def heatmaps(self, ground: GroundFeatures, maps: MapFeatures, yaw_enu_rad: Tensor) -> tuple[Tensor, ...]:
         """See `Family`."""
-        logits = self.network.match(ground, maps, yaw_enu_rad)
-        invalid = logits.isneginf()  # divided, it would give the scale no gradient but NaN
-        similarity = logits.masked_fill(invalid, 0.0) / self.network.log_scale.exp()
-        return (similarity.masked_fill(invalid, -torch.inf),)
+        return (self.network.similarity(ground, maps, yaw_enu_rad)[0],)
 
     def nearest(
         self, ground: GroundFeatures, maps: MapFeatures, yaw_enu_rad: Tensor, metres_per_pixel: Tensor
@@ -100,7 +97,9 @@ class TinyFamily(Family[MapFeatures, GroundFeatures]):
         offsets, share = (x.to(batch.truth.device) for x in hypotheses)
         maps = self.maps(batch.maps, turn_by)
         ground = self.ground(batch.ground)
-        logits = self.network.match(ground, maps, batch.truth[:, 2:3] + offsets)
+        (similarity,) = self.heatmaps(ground, maps, batch.truth[:, 2:3] + offsets)
+        invalid = similarity.isneginf()  # multiplied, it would give the scale no gradient but NaN
+        logits = (similarity.masked_fill(invalid, 0.0) * self.network.log_scale.exp()).masked_fill(invalid, -torch.inf)
         target = position_target(logits.shape[1:], batch.truth[:, :2], self.network.metres_per_cell, share)
         return heatmap_cross_entropy(logits, target)
 
