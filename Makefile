@@ -26,7 +26,7 @@ lint: $(STAMP)  ## Check style and types
 	@echo "mypy" && $(RUN) -m mypy --no-error-summary $(CHECKED)
 
 train: $(STAMP)  ## Train the shipped network anew, without position labels (resumable)
-	@$(VENV)/bin/geodistill train distill --config tiny
+	@$(VENV)/bin/geodistill train weak --config tiny
 
 install: $(STAMP)  ## Make .venv with everything that the other targets need
 	@:
