@@ -121,7 +121,8 @@ def batch_for(network, rows=2, truth=((1.0, -2.0, 0.3), (-1.5, 0.5, -0.2)), prio
         rows=torch.arange(rows),
         maps=tiles,
         ground=ground,
-        again=ground,
+        teacher_maps=tiles,
+        teacher_ground=ground,
         yaw_enu_rad=torch.tensor(prior[:rows]),
         truth=None if truth is None else torch.tensor(truth[:rows]),
     )

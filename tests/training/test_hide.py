@@ -123,7 +123,7 @@ def test_every_mask_changes_what_the_student_knows_and_a_draw_repeats(mask, mask
     family, batch = family_of(network), batch_for(network)
     options = DistillRecipe(mask=mask, masked=masked)
     with torch.no_grad():
-        whole = family.ground(batch.again)
+        whole = family.ground(batch.ground)
         seen, again = (student_ground(family, batch, options, rngs(1, 2)) for _ in range(2))
     assert torch.equal(seen.features, again.features)
     assert not torch.equal(seen.features, whole.features)

@@ -10,7 +10,6 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from geodistill_core.errors import DatasetError
-from geodistill_core.types import Array
 from geodistill_training.data.examples import Batch, Example, ExampleSet, collate
 from geodistill_training.data.photometry import photometric
 from geodistill_training.data.plan import BatchPlan
@@ -67,20 +66,19 @@ class StepBatches(Dataset[Batch]):
         objective = self.recipe.objective_at(step)
         plan = self.plans[objective]
         chosen = plan.indices(self._turn(step, objective))
-        examples, again, broken = [], [], []
+        plain, broken = [], []
+        examples: list[Example] = []
         for row in self.rows:
             example, rng, unread = fetch(self.sets[objective], plan, chosen, row, (self.recipe.seed, step))
-            augmented, other = self._augmented(example, rng)
-            examples.append(augmented)
-            again.append(other)
+            plain.append(example)
+            examples.append(self._augmented(example, rng))
             broken += unread
-        return replace(collate(examples, step, list(self.rows), again), broken=tuple(broken))
+        return replace(collate(examples, step, list(self.rows), plain), broken=tuple(broken))
 
-    def _augmented(self, example: Example, rng: np.random.Generator) -> tuple[Example, Array]:
+    def _augmented(self, example: Example, rng: np.random.Generator) -> Example:
         if not self.recipe.augment:
-            return example, example.pixels
-        pixels, tile = photometric(example.pixels, rng), photometric(example.tile, rng)
-        return replace(example, pixels=pixels, tile=tile), photometric(pixels, rng)
+            return example
+        return replace(example, pixels=photometric(example.pixels, rng), tile=photometric(example.tile, rng))
 
     def _turn(self, step: int, objective: Objective) -> int:
         """How many earlier steps drew from the same set of examples."""

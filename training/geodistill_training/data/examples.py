@@ -76,7 +76,8 @@ class ExampleSet(Protocol):
 class Batch:
     """Examples stacked for a network; `truth` [B, 3] or None; `rows` [B] are the rows of the global batch held here.
 
-    `again` are the same ground images under another photometric draw, for a student (`ground` where nothing is drawn).
+    `maps` and `ground` are what is learned from, augmented if the recipe says so; `teacher_maps` and `teacher_ground`
+    are the same pictures as they are, since a teacher that is confused teaches confusion.
     `broken` says which examples could not be read and were replaced by others.
     """
 
@@ -85,7 +86,8 @@ class Batch:
     rows: Tensor
     maps: MapInput
     ground: GroundInput
-    again: GroundInput
+    teacher_maps: MapInput
+    teacher_ground: GroundInput
     yaw_enu_rad: Tensor
     truth: Tensor | None
     broken: tuple[str, ...] = ()
@@ -100,7 +102,8 @@ class Batch:
             self,
             maps=_moved(self.maps, device),
             ground=_moved(self.ground, device),
-            again=_moved(self.again, device),
+            teacher_maps=_moved(self.teacher_maps, device),
+            teacher_ground=_moved(self.teacher_ground, device),
             yaw_enu_rad=self.yaw_enu_rad.to(device),
             truth=truth,
         )
@@ -138,25 +141,29 @@ def prepare(
     )
 
 
-def collate(examples: Sequence[Example], step: int, rows: Sequence[int], again: Sequence[Array] | None = None) -> Batch:
-    """Stack examples; all must have the same sizes, and all or none a truth. `again` are other draws of `pixels`."""
+def collate(
+    examples: Sequence[Example], step: int, rows: Sequence[int], plain: Sequence[Example] | None = None
+) -> Batch:
+    """Stack examples; all must have the same sizes, and all or none a truth. `plain` are they before augmentation."""
     ground = GroundInput(
         _pictures([e.pixels for e in examples]),
         _shares([e.visible for e in examples]),
         torch.from_numpy(np.stack([e.mount for e in examples])),
         _stacked([e.intrinsics for e in examples]),
     )
+    maps = MapInput(
+        _pictures([e.tile for e in examples]),
+        _shares([e.valid for e in examples]),
+        torch.tensor([e.metres_per_pixel for e in examples], dtype=torch.float32),
+    )
     return Batch(
         step=step,
         keys=tuple(e.key for e in examples),
         rows=torch.tensor(list(rows)),
-        maps=MapInput(
-            _pictures([e.tile for e in examples]),
-            _shares([e.valid for e in examples]),
-            torch.tensor([e.metres_per_pixel for e in examples], dtype=torch.float32),
-        ),
+        maps=maps,
         ground=ground,
-        again=ground if again is None else replace(ground, pixels=_pictures(again)),
+        teacher_maps=maps if plain is None else replace(maps, rgb=_pictures([e.tile for e in plain])),
+        teacher_ground=ground if plain is None else replace(ground, pixels=_pictures([e.pixels for e in plain])),
         yaw_enu_rad=torch.tensor([e.yaw_enu_rad for e in examples], dtype=torch.float32),
         truth=_stacked([e.truth for e in examples]),
     )

@@ -49,8 +49,8 @@ class DistillObjective(Objective):
     @torch.no_grad()
     def target(self, batch: Batch, yaw: Tensor) -> tuple[Tensor, ...]:
         """The teacher's heat maps [B, Y, P, P] from the whole view, sharpened, level by level."""
-        ground = self.teacher.ground(batch.ground)
-        maps = [self.teacher.maps(batch.maps, turn) for turn in range(self.options.turns)]
+        ground = self.teacher.ground(batch.teacher_ground)
+        maps = [self.teacher.maps(batch.teacher_maps, turn) for turn in range(self.options.turns)]
         levels = self.teacher.heatmaps(ground, maps[0] if len(maps) == 1 else self.teacher.mean_maps(maps), yaw)
         if self.options.target == "single_mode":
             return tuple(F.one_hot(x.flatten(1).argmax(1), x[0].numel()).to(x).view_as(x) for x in levels)

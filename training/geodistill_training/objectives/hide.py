@@ -50,7 +50,7 @@ def activation_masks(family: Family[Any, Any], ground: GroundInput, share: float
 
 def student_ground(family: Family[Any, Any], batch: Batch, options: DistillRecipe, rngs: Rngs) -> Any:
     """What the student knows of a batch's images; `rngs` draw the mask of each row."""
-    ground = batch.again
+    ground = batch.ground
     if options.mask == "none":
         return family.ground(ground)
     if options.mask == "fov":

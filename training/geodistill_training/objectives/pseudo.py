@@ -64,7 +64,7 @@ class PseudoObjective(Objective):
         else:
             with torch.no_grad():
                 teacher = cast(Ccvpe, self.teacher.network)
-                heatmaps = teacher.forward_all(batch.ground, batch.maps).heatmap
+                heatmaps = teacher.forward_all(batch.teacher_ground, batch.teacher_maps).heatmap
         levels = LEVELS if self.options.levels == "all" else self.options.coarse_levels
         volumes = heading_volumes(network, heatmaps, angles_deg(network, batch))
         output = network.decode(self.family.ground(batch.ground), self.family.maps(batch.maps))
@@ -72,8 +72,8 @@ class PseudoObjective(Objective):
 
     def _cross_entropy(self, batch: Batch) -> Tensor:
         """Cross-entropy [] over headings and positions, averaged over levels."""
-        maps, ground, yaw = self._seen(self.family, batch)
-        logits = [level / self.options.temperature for level in self.family.heatmaps(ground, maps, yaw)]
+        maps, ground = self.family.maps(batch.maps), self.family.ground(batch.ground)
+        logits = [x / self.options.temperature for x in self.family.heatmaps(ground, maps, self._headings(batch))]
         targets = self._gaussians(batch, logits) if self.teacher is None else self._heatmaps(self.teacher, batch)
         count = len(POOLS) if len(logits) == 1 else len(logits)
         if self.options.levels == "coarse":
@@ -82,10 +82,10 @@ class PseudoObjective(Objective):
             logits, targets = _windows(logits[0], targets[0], POOLS[:count])
         return torch.stack([_soft_loss(x, t) for x, t in zip(logits[:count], targets[:count], strict=True)]).mean()
 
-    def _seen(self, family: Family[Any, Any], batch: Batch) -> tuple[Any, Any, Tensor]:
+    def _headings(self, batch: Batch) -> Tensor:
+        """Headings [B, Y] that are compared."""
         assert batch.truth is not None
-        offsets = torch.deg2rad(torch.tensor(self.options.yaws_deg, device=batch.truth.device))
-        return family.maps(batch.maps), family.ground(batch.ground), batch.truth[:, 2:3] + offsets
+        return batch.truth[:, 2:3] + torch.deg2rad(torch.tensor(self.options.yaws_deg, device=batch.truth.device))
 
     def _gaussians(self, batch: Batch, levels: list[Tensor]) -> list[Tensor]:
         """Targets [B, Y, P, P]: the pseudo label's heading has all the mass; sigma counts cells of the finest level."""
@@ -104,8 +104,8 @@ class PseudoObjective(Objective):
     @torch.no_grad()
     def _heatmaps(self, teacher: Family[Any, Any], batch: Batch) -> list[Tensor]:
         """The teacher's own heat maps [B, Y, P, P] of every level."""
-        maps, ground, yaw = self._seen(teacher, batch)
-        levels = teacher.heatmaps(ground, maps, yaw)
+        maps, ground = teacher.maps(batch.teacher_maps), teacher.ground(batch.teacher_ground)
+        levels = teacher.heatmaps(ground, maps, self._headings(batch))
         return [(x.flatten(1) / self.options.temperature).softmax(dim=1).view_as(x) for x in levels]
 
     def state_dict(self) -> dict[str, Any]:
