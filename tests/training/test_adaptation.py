@@ -291,7 +291,7 @@ def test_the_heat_map_target_is_the_networks_own_at_the_start_and_stays_when_the
     objective = PseudoObjective(family_of(network), options)
     maps, ground = tiny_batch()
     base = batch_at(1.0, -1.0)
-    batch = type(base)(0, base.keys, base.rows, maps, ground, ground, base.yaw_enu_rad, base.truth)
+    batch = replace(base, maps=maps, ground=ground, teacher_maps=maps, teacher_ground=ground)
     at_start = objective.loss(batch)[0]
     # cross-entropy with itself is stationary
     at_start.backward()
