@@ -118,11 +118,11 @@ def test_tiny_learns_place_and_heading_from_its_joint_heat_map():
     batch = batch_for(network)
     shown = []
 
-    def match(ground, maps, yaw):
+    def similarity(ground, maps, yaw):
         shown.append(yaw)
-        return torch.zeros(2, 4, 64, 64)
+        return torch.zeros(2, 4, 64, 64), torch.ones(2, 4, 64, 64)
 
-    network.match = match
+    network.similarity = similarity
     loss, _ = made.loss(batch)
     assert float(loss) == pytest.approx(math.log(4 * 64 * 64), rel=1e-5)
     offsets = torch.rad2deg(shown[0] - batch.truth[:, 2:3])
