@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from geodistill_training.data import kitti_pairs, vigor_pairs
+from geodistill_training.data.sets import refuse_shared
 from geodistill_training.recipe.data import KittiData, VigorData
 
 from geodistill_core.datasets.check import GroundPlaces, check_kitti, check_vigor, refuse_leak
@@ -67,6 +68,24 @@ def test_a_truncated_kitti_file_is_named(tmp_path, kind):
 def _at(*east_m):
     points = [LocalFrame(GeoPoint(49.0, 8.4)).point(metres, 0.0) for metres in east_m]
     return np.array([(point.latitude, point.longitude) for point in points])
+
+
+@pytest.mark.parametrize("dataset", ["vigor", "kitti"])
+def test_training_refuses_to_be_judged_on_an_image_that_it_learns_from(dataset):
+    network = build("tiny", **SMALL)
+    if dataset == "vigor":
+        learned, judged = (
+            vigor_pairs.VigorPairs(VigorData(root=vigor_tree()[0], part=part), network, labels=False)
+            for part in ("train", "test")
+        )
+    else:
+        learned, judged = (
+            kitti_pairs.KittiPairs(KittiData(root=kitti_tree()[0], part=part), network, labels=False)
+            for part in ("train", "test1")
+        )
+    refuse_shared([learned], judged)
+    with pytest.raises(DatasetError, match=rf"leak: {len(learned)} ground images are in both"):
+        refuse_shared([learned, learned], learned)
 
 
 def test_the_same_panorama_in_training_and_test_is_refused():
@@ -151,7 +170,7 @@ class _Peaks:
 def _ground(example):
     from geodistill_training.data.examples import collate
 
-    return collate([example], 0, [0], [example.pixels]).ground
+    return collate([example], 0, [0]).ground
 
 
 def _fits(misses):

@@ -11,7 +11,7 @@ from geodistill_core.models.base import AnyNetwork
 from geodistill_training.adapt.pipeline import Engine, Target, adapt
 from geodistill_training.adapt.predictions import predict
 from geodistill_training.data.examples import ExampleSet
-from geodistill_training.data.sets import open_examples, open_sets, open_validation
+from geodistill_training.data.sets import open_examples, open_sets, open_validation, refuse_shared
 from geodistill_training.engine.learner import initial_network
 from geodistill_training.engine.training import SNAPSHOT_EVERY_S, Outcome, train
 from geodistill_training.engine.world import World
@@ -45,6 +45,7 @@ def follow(recipe: Recipe, run: Path, machine: Machine, world: World) -> Outcome
     with world.one_by_one():
         sets = open_sets(recipe, reader, machine.cache, renderers)
         validation = open_validation(recipe, reader, machine.cache, renderers)
+    refuse_shared(sets.values(), validation)
     return train(
         recipe,
         run,
@@ -66,6 +67,7 @@ def _adapt(recipe: Recipe, run: Path, machine: Machine, world: World, teacher: A
     renderers = max(1, machine.workers, machine.threads)
     examples = open_examples(recipe.data, recipe, teacher, machine.cache, renderers, labels=False)
     validation: ExampleSet | None = open_validation(recipe, teacher, machine.cache, renderers)
+    refuse_shared([examples], validation)
     target = Target(examples, lambda network: predict(network, examples, recipe.adapt, recipe.seed))
     engine = Engine(machine.workers, machine.threads, validation, machine.allow_config_change, machine.snapshot_every_s)
     return adapt(recipe, run, teacher.eval(), target, engine)

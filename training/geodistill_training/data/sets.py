@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from geodistill_core.datasets.check.leak import refuse_leak
 from geodistill_core.datasets.synthcity import VALIDATION_STYLES
 from geodistill_core.datasets.synthcity.levels import SEEDS
 from geodistill_core.errors import ConfigError
@@ -50,6 +52,18 @@ def open_validation(recipe: Recipe, network: AnyNetwork, cache: Path, workers: i
     """Held-out examples with their truth, which nothing is trained on; None where the data have no such part."""
     data = recipe.validation.data or held_out_part(recipe.data, recipe.validation.examples)
     return None if data is None else open_examples(data, recipe, network, cache, workers, labels=True)
+
+
+def refuse_shared(learned: Iterable[ExampleSet], judged: ExampleSet | None) -> None:
+    """Refuse to judge a network on images that it learns from; images near those are common in the published lists.
+
+    Raises:
+        DatasetError: an image is in both; the message counts and names.
+    """
+    for examples in set(learned):
+        for kind in (VigorPairs, KittiPairs):
+            if isinstance(examples, kind) and isinstance(judged, kind):
+                refuse_leak(examples.ground_places, judged.ground_places, least_m=None)
 
 
 def held_out_part(data: DataRecipe, examples: int) -> DataRecipe | None:
