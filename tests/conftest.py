@@ -17,3 +17,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+def pytest_configure():
+    """OpenCV's own threads would not live on in the processes that tests fork; it reads no variable."""
+    import cv2
+
+    cv2.setNumThreads(1)

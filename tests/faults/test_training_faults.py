@@ -17,6 +17,7 @@ from geodistill_training import follow
 from geodistill_training.data.batches import StepBatches
 from geodistill_training.engine import atomic
 from geodistill_training.engine.learner import Learner
+from geodistill_training.engine.loading import named_death_of_a_worker
 from geodistill_training.engine.session import Session
 from geodistill_training.engine.snapshot import differences, read_snapshot
 from geodistill_training.engine.training import train
@@ -347,6 +348,17 @@ def test_t06_a_loading_process_that_dies_is_explained(cities, tmp_path, monkeypa
         train(recipe, tmp_path, sets_of(cities, recipe), None, workers=1)
     assert found.value.exit_code == 4
     assert "data loading process died" in events(tmp_path)
+
+
+@pytest.mark.parametrize("noticed", [ConnectionResetError(104, "reset by peer"), EOFError()], ids=["reset", "end"])
+def test_t06_a_process_that_dies_while_it_hands_a_batch_over_is_explained_too(noticed):
+    with pytest.raises(TrainingError, match="data loading process died"), named_death_of_a_worker():
+        raise noticed
+
+
+def test_t06_other_errors_are_not_mistaken_for_a_dead_process():
+    with pytest.raises(FileNotFoundError), named_death_of_a_worker():
+        raise FileNotFoundError("no such tile")
 
 
 def test_t06_an_error_in_a_loading_process_arrives_without_its_traceback(cities, tmp_path, monkeypatch):

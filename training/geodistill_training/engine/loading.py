@@ -64,8 +64,10 @@ def named_death_of_a_worker() -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, OSError) as error:
-        if not any(sign in str(error).lower() for sign in _SIGNS_OF_DEATH):
+    except (RuntimeError, OSError, EOFError) as error:
+        # a process that dies while it hands a batch over is noticed as a broken connection
+        broken_off = isinstance(error, ConnectionError | EOFError)
+        if not broken_off and not any(sign in str(error).lower() for sign in _SIGNS_OF_DEATH):
             raise
         free_mb = shutil.disk_usage(_SHARED_MEMORY).free / 1e6
         raise TrainingError(
