@@ -13,17 +13,14 @@ import numpy as np
 import torch
 
 from geodistill_core.errors import DatasetError
-from geodistill_core.localization.estimate import EstimateConfig, find_modes
 from geodistill_core.models.base import AnyNetwork
-from geodistill_core.types import Array, GeoPoint, HeatMap
+from geodistill_core.types import Array
 from geodistill_training.data.examples import Example, ExampleSet, collate
 from geodistill_training.families.of import family_of
-from geodistill_training.objectives.pyramid import level_cells_m
+from geodistill_training.modes import modes
 from geodistill_training.recipe.objectives import AdaptRecipe
 
 _STEP_DEG = 3.0
-_ONE_MODE = EstimateConfig(max_modes=1)
-_NOWHERE = GeoPoint(0.0, 0.0)
 _DRAW_STREAM = 2_000_003
 
 
@@ -114,11 +111,5 @@ def _modes(
     moved = batch.to(device)
     yaw = moved.yaw_enu_rad[:, None] + offsets.to(device)
     level = family.heatmaps(family.ground(moved.ground), family.maps(moved.maps), yaw)[-1]
-    probability = (level.flatten(1).double() / temperature).softmax(dim=1).view_as(level).float().cpu().numpy()
-    cells_m = level_cells_m(network, batch.maps.metres_per_pixel)[-1].tolist()
-    east, south = network.heatmap_shift_cells
-    rows = []
-    for key, p, cell_m, yaws in zip(batch.keys, probability, cells_m, yaw.double().cpu().numpy(), strict=True):
-        mode = find_modes(HeatMap(p, _NOWHERE, cell_m, yaws), _ONE_MODE)[0]
-        rows.append((key, mode.east_m + east * cell_m, mode.north_m - south * cell_m, mode.yaw_enu_rad, mode.mass))
-    return rows
+    poses = modes(network, level / temperature, yaw, batch.maps.metres_per_pixel)
+    return [(key, *pose) for key, pose in zip(batch.keys, poses, strict=True)]

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from geodistill_core.geometry.angles import wrap
+from geodistill_core.models.base import AnyNetwork
 from geodistill_core.types import Array
 from geodistill_training.data.batches import row_rng
 from geodistill_training.data.examples import Batch, ExampleSet, collate
 from geodistill_training.families.base import Family
+from geodistill_training.modes import modes
 from geodistill_training.objectives.hide import view_masks
 
 _YAW_STEP_DEG = 3.0
@@ -65,8 +66,7 @@ def evaluate(family: Family[Any, Any], examples: ExampleSet, views: Sequence[Vie
             maps = family.maps(batch.maps)
             for view in views:
                 ground, yaw = _as_seen(family, batch, view)
-                level = network.match(ground, maps, yaw)
-                found[view.name] += _errors(level, yaw, batch, network.metres_per_cell)
+                found[view.name] += _errors(network, network.match(ground, maps, yaw), yaw, batch)
     cities = tuple(examples.groups)
     columns = {name: np.array(rows, np.float64) for name, rows in found.items()}
     return {name: Errors(column[:, 0], column[:, 1], cities) for name, column in columns.items()}
@@ -86,24 +86,13 @@ def _as_seen(family: Family[Any, Any], batch: Batch, view: View) -> tuple[Any, T
     return family.hidden_ground(batch.ground, masks, "both"), yaw
 
 
-def _errors(level: Tensor, yaw: Tensor, batch: Batch, metres_per_cell: float) -> list[tuple[float, float]]:
+def _errors(network: AnyNetwork, logits: Tensor, yaw: Tensor, batch: Batch) -> list[tuple[float, float]]:
+    """Metres and degrees from the truth, of every row."""
     assert batch.truth is not None
-    B, _, H, W = level.shape
-    best = level.flatten(1).argmax(1)
-    index, row, column = best // (H * W), best // W % H, best % W
-    row_m, column_m = _refined(level, index, row, column)
-    east = (column_m - (W - 1) / 2) * metres_per_cell - batch.truth[:, 0]
-    north = ((H - 1) / 2 - row_m) * metres_per_cell - batch.truth[:, 1]
-    turned = wrap(yaw[torch.arange(B), index].double().numpy() - batch.truth[:, 2].double().numpy())
-    return list(zip(torch.hypot(east, north).tolist(), np.abs(np.degrees(turned)).tolist(), strict=True))
-
-
-def _refined(level: Tensor, index: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-    """Fractional cell of each maximum: the centre of gravity of its 3 x 3 neighbourhood, sharpened."""
-    padded = F.pad(level, (1, 1, 1, 1), value=-torch.inf)
-    batch = torch.arange(len(level))[:, None, None]
-    offsets = torch.arange(3)
-    window = padded[batch, index[:, None, None], row[:, None, None] + offsets[:, None], column[:, None, None] + offsets]
-    weight = torch.softmax(window.flatten(1) / 0.01, dim=1).view(-1, 3, 3)
-    shift = offsets.float() - 1
-    return row + (weight.sum(2) * shift).sum(1), column + (weight.sum(1) * shift).sum(1)
+    truths = batch.truth.double().tolist()
+    return [
+        (math.hypot(east - truth[0], north - truth[1]), math.degrees(abs(wrap(found - truth[2]))))
+        for (east, north, found, _), truth in zip(
+            modes(network, logits, yaw, batch.maps.metres_per_pixel), truths, strict=True
+        )
+    ]
