@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark: what its plan trains, how errors are measured, and when a reduction may be claimed."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +25,7 @@ from geodistill_training.recipe.network import NetworkRecipe
 from geodistill_core.errors import ConfigError
 from geodistill_core.models.checkpoint import load_checkpoint
 
+ROOT = Path(__file__).resolve().parents[2]
 CITIES = tuple(f"city-{i // 10}" for i in range(200))
 
 
@@ -52,6 +58,16 @@ def test_a_plan_that_names_nothing_known_is_refused(tmp_path):
     )
     with pytest.raises(ConfigError, match="'magic', which is no variant"):
         load_plan(tmp_path / "plan.yaml")
+
+
+def test_a_plan_that_is_not_there_is_one_line_and_exit_code_2(tmp_path):
+    command = [sys.executable, "-m", "geodistill_training.benchmark", "--plan", str(tmp_path / "none.yaml")]
+    paths = os.pathsep.join(str(ROOT / part) for part in (".", "training"))
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=120)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("benchmark: ")
+    assert "none.yaml" in line
 
 
 def test_half_the_error_everywhere_is_a_reduction_by_half_without_doubt():

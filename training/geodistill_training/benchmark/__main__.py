@@ -10,6 +10,7 @@ from typing import Annotated
 import torch
 import typer
 
+from geodistill_core.cli.main import describe
 from geodistill_training.benchmark.markdown import as_markdown
 from geodistill_training.benchmark.plan import load_plan
 from geodistill_training.benchmark.run import run, table
@@ -35,4 +36,9 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except Exception as error:
+        message, code = describe(error)
+        typer.echo(f"benchmark: {message}", err=True)
+        raise SystemExit(code) from None
