@@ -126,3 +126,12 @@ def test_networks_that_read_alike_share_a_cache_and_others_do_not(tmp_path):
     other = NetworkRecipe(architecture="g2sweakly_vigor")
     folders = [city_jobs(data, made, tmp_path, "pairs")[0].path.parent for made in (NetworkRecipe(), narrow, other)]
     assert folders[0] == folders[1] != folders[2]
+
+
+def test_clear_conditions_have_no_partly_covered_view_and_mixed_ones_make_every_third_another():
+    clear, mixed = (SynthData(styles=("suburb",), first_seed=9_998, conditions=c) for c in ("clear", "mixed"))
+    assert clear.rendering() != mixed.rendering()
+    a, b = (StreamedPairs(data, build("tiny")) for data in (clear, mixed))
+    same = [np.array_equal(a.example(i, None).pixels, b.example(i, None).pixels) for i in range(6)]
+    assert same == [True, True, False, True, True, False]
+    assert all(a.example(i, None).visible.any(axis=0).all() for i in range(6))

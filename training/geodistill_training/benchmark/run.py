@@ -3,24 +3,29 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from geodistill_core.models.base import AnyNetwork
 from geodistill_training.benchmark.evaluate import Errors, evaluate
 from geodistill_training.benchmark.plan import BenchmarkPlan
 from geodistill_training.benchmark.statistics import reduction, summary
-from geodistill_training.data.synth_cache import render_cache
+from geodistill_training.data.synth_cache import Kind, render_cache
 from geodistill_training.data.synth_pairs import CachedPairs
-from geodistill_training.engine.world import World
+from geodistill_training.engine.world import open_world
 from geodistill_training.families import family_of
 from geodistill_training.follow import Machine, follow
+from geodistill_training.recipe.data import SynthData
+from geodistill_training.recipe.network import NetworkRecipe
 from geodistill_training.recipe.recipe import Recipe
 
 
@@ -35,28 +40,61 @@ def judge(plan: BenchmarkPlan, network: AnyNetwork, recipe: Recipe, machine: Mac
     return found
 
 
-def run(plan: BenchmarkPlan, folder: Path, machine: Machine, world: World) -> dict[str, Any]:
-    """All variants of all seeds; the table as a dictionary.
+def train_variant(plan: BenchmarkPlan, seed: int, name: str, folder: Path, machine: Machine) -> None:
+    """Train and judge one model of the table, unless that was done before.
 
     Raises:
         GeodistillError: see `follow`.
     """
-    console = Console(stderr=True)
-    for seed, name in plan.runs():
-        done = folder / f"seed{seed}" / name
-        if (done / "errors.npz").is_file():
-            continue
-        after = plan.variants[name].after
-        start = None if after is None else str(folder / f"seed{seed}" / after / "model")
-        recipe = plan.recipe(name, seed)
-        recipe = recipe.model_copy(update={"network": recipe.network.model_copy(update={"start": start})})
-        console.print(f"seed {seed}: {plan.variants[name].title}")
-        began = time.process_time()
-        outcome = follow(recipe, done / "run", machine, world)
-        spent = time.process_time() - began
-        shutil.copytree(outcome.last, done / "model", dirs_exist_ok=True)
-        _store(done / "errors.npz", judge(plan, outcome.network, recipe, machine), spent)
+    done = folder / f"seed{seed}" / name
+    if (done / "errors.npz").is_file():
+        return
+    torch.set_num_threads(machine.threads)
+    after = plan.variants[name].after
+    start = None if after is None else str(folder / f"seed{seed}" / after / "model")
+    recipe = plan.recipe(name, seed)
+    recipe = recipe.model_copy(update={"network": recipe.network.model_copy(update={"start": start})})
+    began = time.process_time()
+    outcome = follow(recipe, done / "run", machine, open_world())
+    spent = time.process_time() - began
+    shutil.copytree(outcome.last, done / "model", dirs_exist_ok=True)
+    _store(done / "errors.npz", judge(plan, outcome.network, recipe, machine), spent)
+
+
+def run(plan: BenchmarkPlan, folder: Path, machine: Machine, jobs: int = 1) -> dict[str, Any]:
+    """All variants of all seeds, `jobs` at a time, each after the one that it starts from; the table as a dictionary.
+
+    Raises:
+        GeodistillError: see `follow`; what runs beside it is finished first.
+    """
+    console, waiting = Console(stderr=True), list(plan.runs())
+    _render(plan, machine, jobs)
+    under_way: dict[Future[None], tuple[int, str]] = {}
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        while waiting or under_way:
+            unfinished = {*waiting, *under_way.values()}
+            for seed, name in [r for r in waiting if (r[0], plan.variants[r[1]].after) not in unfinished]:
+                console.print(f"seed {seed}: {plan.variants[name].title}")
+                under_way[pool.submit(train_variant, plan, seed, name, folder, machine)] = (seed, name)
+                waiting.remove((seed, name))
+            for done in wait(under_way, return_when=FIRST_COMPLETED).done:
+                done.result()
+                del under_way[done]
     return table(plan, folder)
+
+
+def _render(plan: BenchmarkPlan, machine: Machine, jobs: int) -> None:
+    """Every city of the plan, before processes that share the cache would draw the same ones."""
+    recipes = [plan.recipe(name, seed) for seed, name in plan.runs()]
+    wanted: list[tuple[SynthData, NetworkRecipe, Kind]] = []
+    for recipe in recipes:
+        assert isinstance(recipe.data, SynthData)
+        wanted.append((recipe.data, recipe.network, "pairs"))
+        if any("pretext" in stage.cycle for stage in recipe.stages):
+            wanted.append((recipe.data, recipe.network, "flats"))
+    wanted += [(judged.data, recipes[0].network, "pairs") for judged in plan.judged_on.values()]
+    for data, network, kind in wanted:
+        render_cache(data, network, machine.cache, kind, max(jobs, machine.workers))
 
 
 def table(plan: BenchmarkPlan, folder: Path) -> dict[str, Any]:

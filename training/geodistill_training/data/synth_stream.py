@@ -44,7 +44,8 @@ def draw_rig(data: SynthData, rng: np.random.Generator) -> CameraRig:
 
 def stream_example(data: SynthData, network: AnyNetwork, style: str, seed: int, index: int) -> tuple[Example, Array]:
     """Pair `index` of a city as `network` reads it, and its prior place [2] on the city's plane; deterministic."""
-    level = training_level(data, adverse=index % _ADVERSE_EVERY == _ADVERSE_EVERY - 1)
+    adverse = data.conditions == "mixed" and index % _ADVERSE_EVERY == _ADVERSE_EVERY - 1
+    level = training_level(data, adverse)
     rig = draw_rig(data, stream(style, seed, "rig", index, level.name))
     size = network.map_size_px
     pair = sample_pair(

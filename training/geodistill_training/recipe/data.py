@@ -19,6 +19,8 @@ class SynthData(Strict):
 
     Every city gives `pairs_per_city` real pairs and `flats_per_city` overhead views for the flat-world pretext. The
     camera stands uniformly within `camera_height_m`; the height that the pair states is up to `height_error_m` wrong.
+    In "clear" conditions every pair is as at the standard level; "mixed" takes every third from the hard level:
+    weather, tilt, and views that are partly covered.
     """
 
     dataset: Literal["synthcity"] = "synthcity"
@@ -33,6 +35,7 @@ class SynthData(Strict):
     camera_height_m: tuple[float, float] = (1.3, 2.8)
     height_error_m: float = Field(0.1, ge=0, le=0.6)
     pinhole_share: float = Field(0.0, ge=0, le=1)
+    conditions: Literal["clear", "mixed"] = "mixed"
     rendered: bool = True
 
     @field_validator("styles")
