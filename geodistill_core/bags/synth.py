@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from geodistill_core.bags.containers import CHUNK_BYTES, SUFFIXES, Storage
+from geodistill_core.bags.drive_topics import LATCHED
 from geodistill_core.bags.manifest import DriveManifest, SynthOrigin, save_manifest, sha256_of
 from geodistill_core.bags.synth_messages import drive_messages, drive_topics
-from geodistill_core.bags.topics import DEFAULT_TOPICS, StreamKind
 from geodistill_core.bags.writer import BagWriter
 from geodistill_core.datasets.synthcity import PANORAMA_RIG, WORLD_VERSION, CameraRig, Level, render_overhead
 from geodistill_core.datasets.synthcity.bake import RESOLUTION_M
@@ -51,15 +52,18 @@ def write_synth_drive(
     route: int = 0,
     size_m: float | None = None,
     raw_images: bool = False,
+    storage: Storage = "mcap",
+    chunk_bytes: int = CHUNK_BYTES,
     progress: Progress | None = None,
 ) -> SynthDrive:
     """Simulate a drive and write `drive.mcap`, `drive.mbtiles` and `drive.json` into the folder `path`.
 
-    A `path` that ends in .mcap names the recording itself. `progress(done, total)` counts images and, as the
-    last step, the map. The same arguments give the same recording, byte by byte.
+    A `path` that ends in .mcap or .db3 names the recording itself; `storage` "sqlite3" writes `drive.db3`.
+    `progress(done, total)` counts images and, as the last step, the map. The same arguments give the same recording,
+    byte by byte.
     """
     path = Path(path)
-    bag = path if path.suffix == ".mcap" else path / "drive.mcap"
+    bag = path if path.suffix in SUFFIXES.values() else path / f"drive{SUFFIXES[storage]}"
     drive = simulate_drive(style, seed, level, frames, frame_rate_hz, rig=rig, route=route, size_m=size_m)
     topics = drive_topics(drive, raw_images)
 
@@ -67,9 +71,9 @@ def write_synth_drive(
         if progress is not None:
             progress(done, frames + 1)
 
-    with BagWriter(bag) as writer:
+    with BagWriter(bag, chunk_bytes=chunk_bytes) as writer:
         for topic, msgtype in topics.items():
-            writer.add_topic(topic, msgtype, latched=topic == DEFAULT_TOPICS[StreamKind.TRUTH_DATUM][0])
+            writer.add_topic(topic, msgtype, latched=topic in LATCHED)
         for stamp_ns, topic, message in drive_messages(drive, raw_images, report):
             writer.write(topic, message, stamp_ns)
     map_path = bag.with_suffix(".mbtiles")

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from geodistill_core.bags import compose
+from geodistill_core.bags.drive_topics import TF_STATIC_TOPIC, TRUTH_SIGMA_M, OdometryTrack, mounts
 from geodistill_core.bags.topics import (
     CAMERA_INFO,
     DEFAULT_TOPICS,
@@ -25,9 +25,8 @@ from geodistill_core.datasets.synthcity.drive import Drive
 from geodistill_core.datasets.synthcity.measurements import stamps_ns
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.localization.readings import MotionReading
 from geodistill_core.types import GeoPoint
-
-TRUTH_SIGMA_M = 0.02
 
 Message = tuple[int, str, Any]
 
@@ -43,6 +42,7 @@ def drive_topics(drive: Drive, raw_images: bool) -> dict[str, str]:
     if drive.rig.camera is not None:
         topics[_default(StreamKind.CAMERA_INFO)] = CAMERA_INFO
     return topics | {
+        TF_STATIC_TOPIC: compose.TF_MESSAGE,
         _default(StreamKind.FIX): NAV_SAT_FIX,
         _default(StreamKind.ATTITUDE): IMU,
         _default(StreamKind.MOTION): ODOMETRY,
@@ -54,12 +54,13 @@ def drive_topics(drive: Drive, raw_images: bool) -> dict[str, str]:
 
 def drive_messages(drive: Drive, raw_images: bool, report: Callable[[int], None]) -> Iterator[Message]:
     """All messages by stamp; sensors before the image of the same stamp."""
-    streams = (_datum(drive), _truth(drive), _fixes(drive), _attitudes(drive), _motions(drive))
+    streams = (_said_once(drive), _truth(drive), _fixes(drive), _attitudes(drive), _motions(drive))
     return heapq.merge(*streams, _images(drive, raw_images, report), key=lambda message: message[0])
 
 
-def _datum(drive: Drive) -> Iterator[Message]:
+def _said_once(drive: Drive) -> Iterator[Message]:
     stamp = int(drive.gnss.stamps_ns[0])
+    yield stamp, TF_STATIC_TOPIC, mounts(stamp, drive.rig.mount)
     message = compose.nav_sat_fix(stamp, drive.city.datum, TRUTH_SIGMA_M, "map")
     yield stamp, _default(StreamKind.TRUTH_DATUM), message
 
@@ -92,18 +93,9 @@ def _attitudes(drive: Drive) -> Iterator[Message]:
 
 
 def _motions(drive: Drive) -> Iterator[Message]:
-    """Speed and yaw rate, and the pose in the frame odom that they add up to."""
-    track = drive.odometry
-    x = y = yaw = 0.0
-    last_ns = int(track.stamps_ns[0])
-    for stamp, speed, rate in zip(
-        track.stamps_ns.tolist(), track.speed_mps.tolist(), track.yaw_rate_radps.tolist(), strict=True
-    ):
-        step_s = (stamp - last_ns) * 1e-9
-        middle = yaw + 0.5 * rate * step_s
-        x, y = x + speed * step_s * math.cos(middle), y + speed * step_s * math.sin(middle)
-        yaw, last_ns = yaw + rate * step_s, stamp
-        yield stamp, _default(StreamKind.MOTION), compose.odometry(stamp, (x, y, wrap(yaw)), speed, rate)
+    track, odometry = drive.odometry, OdometryTrack()
+    for reading in zip(track.stamps_ns.tolist(), track.speed_mps.tolist(), track.yaw_rate_radps.tolist(), strict=True):
+        yield reading[0], _default(StreamKind.MOTION), odometry.message(MotionReading(*reading))
 
 
 def _images(drive: Drive, raw: bool, report: Callable[[int], None]) -> Iterator[Message]:
