@@ -18,6 +18,7 @@ from geodistill_core.bags.messages import (
 )
 from geodistill_core.bags.topics import IMAGE_RAW, StreamKind
 from geodistill_core.bags.truth_track import TruthTrack
+from geodistill_core.camera import BodyMount
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import BagError, ConfigError, DatasetError
 from geodistill_core.localization.gnss import DEFAULT_SIGMA_M, FixReading
@@ -45,11 +46,12 @@ class DriveFrame:
 
 @dataclass(frozen=True, slots=True)
 class ReaderOptions:
-    """How a drive is read. `T_base_camera` wins over `camera_height_m`, which wins over the drive's
+    """How a drive is read. `T_base_camera` wins over `mount`, that over `camera_height_m`, that over the drive's
     sidecar. `sigma_height_m` is how uncertain the camera's height is, which no drive states."""
 
     topics: Mapping[StreamKind, str] | None = None
     T_base_camera: Array | None = None
+    mount: BodyMount | None = None
     camera_height_m: float | None = None
     sigma_height_m: float = 0.0
     buffer: SensorBufferConfig = SensorBufferConfig()  # noqa: RUF009 - frozen

@@ -48,6 +48,8 @@ class DriveReader:
         """`T_base_camera`; raises BagError where neither options nor sidecar state it."""
         if self.options.T_base_camera is not None:
             return self.options.T_base_camera
+        if self.options.mount is not None:
+            return self.options.mount.matrix(optical=self.pinhole)
         if self.options.camera_height_m is not None:
             build = forward_optical_mount if self.pinhole else level_mount
             return build(self.options.camera_height_m)

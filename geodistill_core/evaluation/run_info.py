@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,10 @@ def _chosen(options: ReaderOptions) -> dict[str, str]:
     standard, said = ReaderOptions(), {}
     if options.T_base_camera is not None:
         said["camera mount"] = "given"
+    elif options.mount is not None:
+        place = options.mount
+        turned = ", ".join(f"{math.degrees(angle):g}" for angle in (place.roll_rad, place.pitch_rad, place.yaw_rad))
+        said["camera mount"] = f"{place.x_m:g}, {place.y_m:g}, {place.z_m:g} m; {turned} degrees"
     elif options.camera_height_m is not None:
         said["camera mount"] = f"{options.camera_height_m:g} m high"
     if options.sigma_height_m:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
 from geodistill_ros.live_replay import replay
-from geodistill_ros.mount import ParameterMount, mount_parameters, rotation
+from geodistill_ros.mount import ParameterMount, mount_parameters
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.replay.control import NodeControlError, NodeStatus
 from geodistill_ros.replay.session import ReplayOptions, live_replay
@@ -24,6 +24,7 @@ from geodistill_ros.replay.summary import summarize
 from small_drive import START_NS, write_small_drive
 
 from geodistill_core.bags.source import open_bag
+from geodistill_core.camera import rotation
 from geodistill_core.errors import BagError, ConfigError
 from geodistill_core.types import forward_optical_mount
 
