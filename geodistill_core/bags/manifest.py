@@ -53,6 +53,7 @@ class DatasetOrigin(BaseModel):
     clock: str
     samples: int
     frames: int
+    tiles: int
     skipped: dict[str, str] = {}
     lists: dict[str, str] = {}
     options: str = ""

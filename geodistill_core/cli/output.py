@@ -83,6 +83,11 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
+def printable(text: str) -> str:
+    """What a recording or a list calls something, without what a terminal would take for a command."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def number(value: Any, digits: int = 2, unit: str = "") -> str:
     """A figure with its unit, or a dash for a missing one."""
     return "–" if value is None else f"{value:.{digits}f}{unit}"
