@@ -10,6 +10,7 @@ import numpy as np
 from geodistill_core.geometry.resize import resize
 from geodistill_core.maps.raster import RasterSource
 from geodistill_core.models.base import AnyNetwork
+from geodistill_core.models.overhead_matching import OverheadMatcher
 from geodistill_core.types import MapTile
 
 _SAME_SCALE = 1e-3
@@ -26,13 +27,13 @@ def read_extent_m(network: AnyNetwork, any_extent_m: float) -> float:
 
 
 def whole_tile(tile: MapTile, network: AnyNetwork) -> MapTile:
-    """The whole tile resized to the network's size; it keeps its extent, and so gets metres per pixel of its own.
+    """The whole tile resized to the network's size, by the network's habit.
 
-    The network must read one size only.
+    It keeps its extent, and so gets metres per pixel of its own. The network must read one size only.
     """
     side = network.map_size_px
     assert side is not None
-    rgb = resize(tile.rgb, side, side, "pil")
+    rgb = resize(tile.rgb, side, side, network.resize if isinstance(network, OverheadMatcher) else "pil")
     metres_per_pixel = tile.metres_per_pixel * tile.valid.shape[0] / side
     key = f"{tile.key}/whole/{side}"
     return replace(tile, rgb=rgb, valid=np.ones((side, side), np.bool_), metres_per_pixel=metres_per_pixel, key=key)

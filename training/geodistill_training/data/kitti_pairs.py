@@ -16,12 +16,12 @@ from geodistill_core.datasets.kitti.images import PlacedTile, aligned_tile, grou
 from geodistill_core.datasets.kitti.pairs import METRES_PER_PIXEL, SHIFT_RANGE_M
 from geodistill_core.datasets.kitti.records import read_oxts
 from geodistill_core.errors import DatasetError
+from geodistill_core.evaluation.dataset_tiles import metric_tile, read_extent_m, same_scale
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.types import Array, GeoPoint
 from geodistill_training.data.examples import Example, prepare
-from geodistill_training.data.fitted import metric_tile, read_extent_m, same_scale
 from geodistill_training.recipe.data import KittiData
 
 _REGION = "karlsruhe"
