@@ -165,7 +165,7 @@ def gnss_errors_m(results: Iterable[FrameResult]) -> Array:
     """Horizontal GNSS error of every frame that has both a fix and truth, dropped frames included."""
     rows = [(*r.gnss, r.truth.latitude, r.truth.longitude) for r in results if r.gnss and r.truth]
     east_m, north_m = offsets_enu_m(*np.array(rows, dtype=np.float64).reshape(-1, 4).T)
-    return np.hypot(east_m, north_m)
+    return np.asarray(np.hypot(east_m, north_m))
 
 
 def summarize(

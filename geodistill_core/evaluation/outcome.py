@@ -65,7 +65,8 @@ class Outcome:
         if isinstance(found, Estimate):
             result = result.with_heatmap(found)
         self.results.append(result)
-        self.gallery.add(result, frame.image.rgb if frame.image else None, overlay)
+        estimate = found if isinstance(found, Estimate) else None
+        self.gallery.add(result, frame.image.rgb if frame.image else None, overlay, estimate)
 
     def _speed(self, frame: DriveFrame) -> float | None:
         """The odometry's, else the truth's since the last frame; None where neither is known."""

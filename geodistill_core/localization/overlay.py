@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.types import Array, Estimate, GeoPoint
+from geodistill_core.types import Array, Estimate, GeoPoint, HeatMap
 
 _CHI2_95_2DOF = 5.991
 _SHIFT = 4
@@ -35,6 +35,17 @@ def _heat_layer(estimate: Estimate, size: int) -> tuple[Array, Array]:
     opacity[margin : margin + side, margin : margin + side] = np.sqrt(np.clip(strength, 0, 1))
     colour = cv2.applyColorMap((opacity * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     return colour, opacity * 0.75
+
+
+def heatmap_picture(heatmap: HeatMap) -> Array:
+    """The position marginal in colour on black, north up, a pixel for each cell: [H, W, 3] uint8 RGB.
+
+    Brightness is the square root of the probability relative to the peak, so that weak modes are seen.
+    """
+    position = heatmap.position()
+    strength = np.sqrt(position / max(float(position.max()), 1e-30))
+    colour = cv2.applyColorMap((strength * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.ascontiguousarray(colour[..., ::-1])
 
 
 def _draw_cross(picture: Array, at: tuple[float, float], colour: tuple[int, int, int], arm: int) -> None:

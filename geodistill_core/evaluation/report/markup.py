@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from html import escape
 
-VOID = {"img", "meta"}
+VOID = {"img", "meta", "input"}
 
 
 class Markup(str):
