@@ -17,7 +17,7 @@ import numpy as np
 
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import DatasetError
-from geodistill_core.evaluation.calibration import score_heatmap
+from geodistill_core.evaluation.calibration import truth_level
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import offsets_enu_m
 from geodistill_core.types import Array, Estimate
@@ -76,8 +76,8 @@ class FrameResult:
 
     def with_heatmap(self, estimate: Estimate) -> FrameResult:
         """The same frame with what its heat map tells: the best mode's mass, and the HPD level of the truth."""
-        score = score_heatmap(estimate.heatmap, self.truth) if self.truth else None
-        return replace(self, confidence=estimate.modes[0].mass, hpd_level=score.hpd_level if score else None)
+        level = truth_level(estimate.heatmap, self.truth) if self.truth else None
+        return replace(self, confidence=estimate.modes[0].mass, hpd_level=level)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.types import Array, Estimate, GeoPoint, HeatMap
+from geodistill_core.types import Array, Estimate, GeoPoint
 
 _CHI2_95_2DOF = 5.991
 _SHIFT = 4
@@ -37,12 +37,11 @@ def _heat_layer(estimate: Estimate, size: int) -> tuple[Array, Array]:
     return colour, opacity * 0.75
 
 
-def heatmap_picture(heatmap: HeatMap) -> Array:
-    """The position marginal in colour on black, north up, a pixel for each cell: [H, W, 3] uint8 RGB.
+def heatmap_picture(position: Array) -> Array:
+    """A position marginal [H, W] in colour on black, north up, a pixel for each cell: [H, W, 3] uint8 RGB.
 
     Brightness is the square root of the probability relative to the peak, so that weak modes are seen.
     """
-    position = heatmap.position()
     strength = np.sqrt(position / max(float(position.max()), 1e-30))
     colour = cv2.applyColorMap((strength * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return np.ascontiguousarray(colour[..., ::-1])

@@ -128,4 +128,4 @@ def tile_layer(estimate: Estimate) -> Layer:
 def heat_layer(heatmap: HeatMap) -> Layer:
     """What the network believes about the position."""
     width_m = heatmap.probability.shape[2] * heatmap.metres_per_cell
-    return Layer(thumbnail(heatmap_picture(heatmap), HEAT_WIDTH, QUALITY), heatmap.center, width_m)
+    return Layer(thumbnail(heatmap_picture(heatmap.position()), HEAT_WIDTH, QUALITY), heatmap.center, width_m)
