@@ -35,6 +35,16 @@ INSERT INTO schema(schema_version, ros_distro) VALUES (4, 'jazzy');
 """
 
 
+def check_chunk_bytes(chunk_bytes: int) -> None:
+    """Raises ConfigError for a chunk size outside 64 to 256 KiB."""
+    low, high = _CHUNK_LIMITS
+    if not low <= chunk_bytes <= high:
+        raise ConfigError(
+            f"chunks of {chunk_bytes} bytes; choose {low}..{high}: a damaged chunk is lost as a whole, and small ones "
+            "cost space"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
     """What a player must know of a topic; `qos` is the YAML of the profiles that its publisher offered."""
@@ -70,12 +80,7 @@ class McapContainer:
     """Chunks of `chunk_bytes`, zstd-compressed, each with its CRC; a message that is larger fills a chunk alone."""
 
     def __init__(self, path: Path, chunk_bytes: int) -> None:
-        low, high = _CHUNK_LIMITS
-        if not low <= chunk_bytes <= high:
-            raise ConfigError(
-                f"chunks of {chunk_bytes} bytes; choose {low}..{high}: a damaged chunk is lost as a whole, and small "
-                "ones cost space"
-            )
+        check_chunk_bytes(chunk_bytes)
         self._file: BinaryIO = path.open("wb")
         self._writer = McapWriter(
             self._file, chunk_size=chunk_bytes, compression=CompressionType.ZSTD, index_types=IndexType.ALL

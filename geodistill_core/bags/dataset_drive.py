@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from geodistill_core.bags.compose import Triple
-from geodistill_core.bags.containers import CHUNK_BYTES, Storage
+from geodistill_core.bags.containers import CHUNK_BYTES, Storage, check_chunk_bytes
 from geodistill_core.datasets.case import Case, PriorNoise, TileFile
 from geodistill_core.errors import ConfigError
 from geodistill_core.localization.readings import MotionReading
@@ -105,5 +105,6 @@ class BagOptions:
     def __post_init__(self) -> None:
         if self.storage not in ("mcap", "sqlite3"):
             raise ConfigError(f"storage {self.storage!r} is neither mcap nor sqlite3")
+        check_chunk_bytes(self.chunk_bytes)
         if not 1 <= self.jobs <= MAX_JOBS:
             raise ConfigError(f"jobs {self.jobs} is outside 1..{MAX_JOBS}")
