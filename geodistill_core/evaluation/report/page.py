@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from geodistill_core.evaluation.metrics import FrameResult
 from geodistill_core.evaluation.report.against import error_against
 from geodistill_core.evaluation.report.backdrop import backdrop
 from geodistill_core.evaluation.report.cards import cards
-from geodistill_core.evaluation.report.charts import error_distribution, error_timeline
+from geodistill_core.evaluation.report.charts import MAX_POINTS, error_distribution, error_timeline
 from geodistill_core.evaluation.report.columns import Columns, columns_of
 from geodistill_core.evaluation.report.document import asset, whole_page
 from geodistill_core.evaluation.report.gallery import GalleryFrame
@@ -96,7 +97,9 @@ def _timeline(report: Report, columns: Columns) -> Markup:
     keys = [("estimate", "position error"), ("bound", "claimed 95 % radius"), ("gnss", "GNSS error")]
     if report.summary["dropped"]:
         keys.append(("dropped", "dropped frame"))
-    return _section("Error over time", legend(*keys), error_timeline(report.results, columns))
+    merged = math.ceil(len(report.results) / MAX_POINTS)
+    said = element("p", f"Each point is the largest of {merged} frames.", css="remark") if merged > 1 else NOTHING
+    return _section("Error over time", legend(*keys), error_timeline(report.results, columns), said)
 
 
 def _frames(report: Report, columns: Columns, view: View | None) -> Markup:
