@@ -77,7 +77,7 @@ def _parsed(msgtype: str, definition: Definition) -> Any:
                 types |= get_types_from_idl(part.partition("\n")[2] if part.startswith("IDL: ") else part)
     except Exception as error:  # whatever a parser makes of foreign text
         raise BagError(f"the bag's definition of {msgtype} cannot be read ({error}); record it again") from error
-    names = [(name, _TYPE_NAME) for name in types]
+    names: list[tuple[Any, re.Pattern[str]]] = [(name, _TYPE_NAME) for name in types]
     for constants, fields in types.values():
         names += [(name, _FIELD_NAME) for name, *_ in (*constants, *fields)]
         names += [(name, _TYPE_NAME) for _, kind in fields for name in _referenced(kind)]
