@@ -19,7 +19,7 @@ from geodistill_core.bags.writer import BagWriter, typestore
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.overlay import render_overlay
 from geodistill_core.localization.planar_pose import UnmeasuredSigmas, covariance_36, planar_pose
-from geodistill_core.types import Array, Estimate, GeoPoint, HeatMap
+from geodistill_core.types import Array, Estimate, GeoPoint
 
 POSE_TOPIC = "/geodistill/pose"
 FIX_TOPIC = "/geodistill/fix"
@@ -71,10 +71,12 @@ class ResultBag:
         self._writer.write(POSE_TOPIC, pose_message(estimate, local), stamp_ns)
         self._writer.write(FIX_TOPIC, _fix_message(estimate), stamp_ns)
         prior = frame.frame_prior.prior.point if frame.frame_prior else None
-        overlay = render_overlay(
-            estimate, size=OVERLAY_PX, prior=prior, truth=frame.truth.point if frame.truth else None
-        )
-        for topic, picture in ((HEATMAP_TOPIC, heatmap_thumbnail(estimate.heatmap)), (OVERLAY_TOPIC, overlay)):
+        truth = frame.truth.point if frame.truth else None
+        pictures = {
+            HEATMAP_TOPIC: heatmap_thumbnail(estimate.heatmap.position()),
+            OVERLAY_TOPIC: render_overlay(estimate, size=OVERLAY_PX, prior=prior, truth=truth),
+        }
+        for topic, picture in pictures.items():
             self._writer.write(topic, compose.compressed_image(stamp_ns, picture, MAP_FRAME, JPEG_QUALITY), stamp_ns)
 
     def _place(self, frame: DriveFrame, estimate: Estimate) -> LocalFrame:
@@ -120,12 +122,11 @@ def _fix_message(estimate: Estimate) -> Any:
     )
 
 
-def heatmap_thumbnail(heatmap: HeatMap) -> Array:
-    """The position marginal in colour, north up, a pixel for each cell: [H, W, 3] uint8 RGB.
+def heatmap_thumbnail(position: Array) -> Array:
+    """A marginal over position [H, W], row 0 in the north, in colour: [H, W, 3] uint8 RGB, a pixel for each cell.
 
     Brightness is the square root of the probability relative to the peak, so that weak modes are seen.
     """
-    position = heatmap.position()
-    strength = np.sqrt(position / max(float(position.max()), 1e-30))
+    strength = np.sqrt(np.clip(position, 0.0, None) / max(float(position.max()), 1e-30))
     colour = cv2.applyColorMap((strength * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return np.ascontiguousarray(colour[..., ::-1])

@@ -23,6 +23,7 @@ from geodistill_ros.replay.session import ReplayOptions, live_replay
 from geodistill_ros.replay.summary import summarize
 from small_drive import START_NS, write_small_drive
 
+from geodistill_core.bags.images import check_encoded
 from geodistill_core.bags.source import open_bag
 from geodistill_core.camera import rotation
 from geodistill_core.errors import BagError, ConfigError
@@ -80,7 +81,11 @@ def test_results_hold_the_answers_with_the_images_stamps(tmp_path):
     for pose in poses:
         np.linalg.cholesky(pose.pose.covariance.reshape(6, 6))
     assert results.topics["/geodistill/fix"].messages == len(answered)
-    assert results.topics["/geodistill/overlay"].messages == len(answered)
+    for picture in ("overlay", "heatmap"):
+        topic = f"/geodistill/{picture}/compressed"
+        assert results.topics[topic].messages == len(answered)
+        for recorded in results.messages([topic]):
+            assert min(check_encoded(results.decode(recorded).data)) >= 16
     assert results.topics["/geodistill/datum"].messages == 1
     assert results.topics["/diagnostics"].messages >= 1
 
@@ -133,7 +138,7 @@ def test_command_prints_json_and_exits_with_3_for_drops(tmp_path, monkeypatch, a
 
     def pretend(options, step):
         seen.append(options)
-        return {"published": 3, "answered": answered, "dropped": {}}
+        return {"published": 3, "answered": answered, "dropped": {}, "interrupted": False}
 
     monkeypatch.setattr("geodistill_ros.replay.session.live_replay", pretend)
     app = typer.Typer()
