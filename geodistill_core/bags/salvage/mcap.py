@@ -26,9 +26,11 @@ from geodistill_core.bags.salvage.records import (
     MESSAGE,
     MESSAGE_HEAD,
     SCHEMA,
+    SUMMARY,
     BadChunkError,
     ChunkHead,
     chunk_at,
+    decompressed,
     next_record,
     record_at,
     records,
@@ -37,6 +39,9 @@ from geodistill_core.bags.salvage.records import (
 from geodistill_core.errors import BagError
 
 RUBBISH = "no record"
+
+
+Definitions = dict[int, dict[int, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,8 @@ class SalvagedMcap(BagPart):
             index, self.finished = None, False
         self.unverified = 0
         self._gaps = GapList(path.name)
-        self._schemas: dict[int, Any] = dict(index.schemas) if index else {}
-        self._channels: dict[int, Any] = dict(index.channels) if index else {}
+        self._known: Definitions = {SCHEMA: dict(index.schemas), CHANNEL: dict(index.channels)} if index else _none()
+        self._doubtful = _none()
         self._counts: Counter[int] = Counter()
         self._pieces: list[Piece] = []
         with mapped(path) as data:
@@ -101,13 +106,15 @@ class SalvagedMcap(BagPart):
             elif record is None:
                 at = self._skip(data, at, stop)
             elif record[0] == DATA_END:
-                self._check_runs(data, at)
+                self._check_runs(data, at, int.from_bytes(data[at + 9 : at + 13], "little"))
                 if not self.finished:
                     self._gaps.add("the index is damaged", len(data) - record[1], messages=0)
+                    self._learn_from_index(data, record[1])
                 return
             else:
                 self._take_record(data, at, *record)
                 at = record[1]
+        self._check_runs(data, at, 0)
         if not self.finished:
             self._gaps.add(CUT_OFF, 0)
 
@@ -122,6 +129,7 @@ class SalvagedMcap(BagPart):
             content = unpacked(data, head)
         except BadChunkError as error:
             self._gaps.add(str(error), min(head.end, len(data)) - head.at)
+            self._learn_from(decompressed(data, head)[0], self._doubtful)
             return
         stamps = []
         for opcode, start, end in records(content):
@@ -129,8 +137,7 @@ class SalvagedMcap(BagPart):
                 channel, _, log_ns, _ = MESSAGE_HEAD.unpack_from(content, start)
                 self._counts[channel] += 1
                 stamps.append(log_ns)
-            else:
-                self._learn(opcode, content[start:end])
+        self._learn_from(content, self._known)
         if stamps:
             self._pieces.append(Piece(min(stamps), max(stamps), head.at, head.end, True))
             self._gaps.message(min(stamps), max(stamps))
@@ -142,7 +149,7 @@ class SalvagedMcap(BagPart):
     def _take_record(self, data: mmap, at: int, opcode: int, end: int) -> None:
         start = at + 9
         if opcode != MESSAGE:
-            self._learn(opcode, data[start:end])
+            self._learn(opcode, data[start:end], self._known)
             return
         channel, _, log_ns, _ = MESSAGE_HEAD.unpack_from(data, start)
         self._counts[channel] += 1
@@ -154,25 +161,33 @@ class SalvagedMcap(BagPart):
         else:
             self._pieces.append(Piece(log_ns, log_ns, at, end, False))
 
-    def _learn(self, opcode: int, content: bytes) -> None:
-        """Keep a schema or channel; a damaged one leaves its messages without a topic, which is counted."""
-        known: dict[int, dict[int, Any]] = {SCHEMA: self._schemas, CHANNEL: self._channels}
+    def _learn_from(self, content: bytes, known: Definitions) -> None:
+        for opcode, start, end in records(content):
+            if opcode != MESSAGE:
+                self._learn(opcode, content[start:end], known)
+
+    def _learn(self, opcode: int, content: bytes, known: Definitions) -> None:
+        """Keep a schema or channel; one that cannot be read leaves its messages without a topic, which is counted."""
         if opcode not in known:
             return
         stream: Any = ReadDataStream(BytesIO(content))
         try:
             entry: Any = Schema.read(stream) if opcode == SCHEMA else Channel.read(stream)
         except Exception:  # mcap raises what its parsing happens to hit
-            self._gaps.add("a damaged definition", len(content), messages=0)
             return
         known[opcode].setdefault(entry.id, entry)
 
-    def _check_runs(self, data: mmap, end: int) -> None:
+    def _learn_from_index(self, data: mmap, at: int) -> None:
+        """A damaged index still repeats definitions, and so may a chunk that fails its checksum."""
+        while at < len(data) and (record := record_at(data, at, SUMMARY)):
+            self._learn(record[0], data[at + 9 : record[1]], self._doubtful)
+            at = record[1]
+
+    def _check_runs(self, data: mmap, end: int, checksum: int) -> None:
         """Messages outside chunks are covered by one checksum over the file up to its last record, if by any."""
         runs = [piece for piece in self._pieces if not piece.chunk]
         if not runs:
             return
-        checksum = int.from_bytes(data[end + 9 : end + 13], "little")
         if checksum and zlib.crc32(memoryview(data)[:end]) == checksum:
             return
         self.unverified += sum(1 for piece in runs for _ in _messages(data, piece))
@@ -180,23 +195,28 @@ class SalvagedMcap(BagPart):
             self._gaps.add("the file fails its checksum: messages outside chunks may be wrong", 0, messages=0)
 
     def _close(self, index: Any) -> None:
-        """What the walk found, as a part of a bag."""
+        """What the walk found, as a part of a bag. Definitions that no checksum covers serve where others lack."""
+        schemas, self._channels = ({**self._doubtful[kind], **self._known[kind]} for kind in (SCHEMA, CHANNEL))
         nameless = sum(count for channel, count in self._counts.items() if channel not in self._channels)
         if nameless:
             self._gaps.add("the definition of their topic is lost", 0, messages=nameless)
         self._pieces.sort(key=lambda piece: (piece.start_ns, piece.at))
-        self.topics = topic_infos(self._channels, self._schemas, self._counts)
-        self.definitions = definitions_of(self._schemas)
+        self.topics = topic_infos(self._channels, schemas, self._counts)
+        self.definitions = definitions_of(schemas)
         statistics = index.statistics if index else None
         self.expected: dict[str, int] | None = None
         if statistics is not None:
-            promised = topic_infos(self._channels, self._schemas, statistics.channel_message_counts)
+            promised = topic_infos(self._channels, schemas, statistics.channel_message_counts)
             self.expected = {topic: info.messages for topic, info in promised.items()}
         self.gaps = self._gaps.all(statistics.message_end_time if statistics else None)
         if self.gaps and not any(info.messages for info in self.topics.values()):
             raise BagError(f"{self.path} holds no message that can be read ({self.gaps[0].cause}); record it again")
         self.start_ns = self._pieces[0].start_ns if self._pieces else 0
         self.end_ns = max((piece.end_ns for piece in self._pieces), default=0)
+
+
+def _none() -> Definitions:
+    return {SCHEMA: {}, CHANNEL: {}}
 
 
 def _messages(data: mmap, piece: Piece) -> Iterator[tuple[int, int, bytes]]:

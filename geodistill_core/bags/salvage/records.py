@@ -21,7 +21,8 @@ _RECORD = struct.Struct("<BQ")
 # First and last time, size and checksum of the content, length of the compression's name
 _CHUNK_START = struct.Struct("<QQQII")
 MESSAGE_HEAD = struct.Struct("<HIQQ")
-_OF_DATA = frozenset((HEADER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, ATTACHMENT, METADATA, DATA_END))
+DATA = frozenset((HEADER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, ATTACHMENT, METADATA, DATA_END))
+SUMMARY = frozenset(range(1, LAST_KNOWN + 1))
 _COMPRESSIONS = (b"", b"lz4", b"zstd")
 _READ_BYTES = 1 << 22
 # A chunk's compression sits 37 bytes behind its opcode; a message is shorter than 4 GiB.
@@ -68,32 +69,37 @@ def unpacked(data: mmap, head: ChunkHead) -> bytes:
     Raises:
         BadChunkError: it cannot be decompressed, or is not what its checksum says.
     """
-    stored, cut = data[head.body : min(head.end, len(data))], head.end > len(data)
     if head.size > MAX_CHUNK_BYTES:
         raise BadChunkError(f"chunk claims {head.size} bytes, over {MAX_CHUNK_BYTES}")
-    try:
-        content = _decompressed(stored, head)
-    except (zstandard.ZstdError, RuntimeError, MemoryError) as error:
-        raise BadChunkError("chunk cannot be decompressed") from error
-    if not cut and len(content) != head.size:
+    content, whole = decompressed(data, head)
+    if head.end > len(data):
+        return content
+    if not whole:
+        raise BadChunkError("chunk cannot be decompressed")
+    if len(content) != head.size:
         raise BadChunkError(f"chunk holds {len(content)} bytes and not {head.size}")
-    if not cut and head.checksum and zlib.crc32(content) != head.checksum:
+    if head.checksum and zlib.crc32(content) != head.checksum:
         raise BadChunkError("chunk fails its checksum")
     return content
 
 
-def _decompressed(stored: bytes, head: ChunkHead) -> bytes:
-    """As much as can be decompressed, at most one byte more than the chunk says it holds."""
-    if head.compression == b"":
-        return stored
-    if head.compression == b"lz4":
-        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(stored, max_length=head.size + 1))
-    pieces, room = [], head.size + 1
-    with zstandard.ZstdDecompressor().stream_reader(stored) as reader:
-        while room and (piece := reader.read(min(room, _READ_BYTES))):
-            pieces.append(piece)
-            room -= len(piece)
-    return b"".join(pieces)
+def decompressed(data: mmap, head: ChunkHead) -> tuple[bytes, bool]:
+    """As much of a chunk as can be decompressed, at most a byte more than it says it holds; whether without an error."""
+    stored, room = data[head.body : min(head.end, len(data))], min(head.size, MAX_CHUNK_BYTES) + 1
+    pieces: list[bytes] = []
+    try:
+        if head.compression == b"":
+            pieces.append(stored[:room])
+        elif head.compression == b"lz4":
+            pieces.append(lz4.frame.LZ4FrameDecompressor().decompress(stored, max_length=room))
+        else:
+            with zstandard.ZstdDecompressor().stream_reader(stored) as reader:
+                while room and (piece := reader.read(min(room, _READ_BYTES))):
+                    pieces.append(piece)
+                    room -= len(piece)
+    except (zstandard.ZstdError, RuntimeError, MemoryError):
+        return b"".join(pieces), False
+    return b"".join(pieces), True
 
 
 def records(content: bytes) -> Iterator[tuple[int, int, int]]:
@@ -108,14 +114,14 @@ def records(content: bytes) -> Iterator[tuple[int, int, int]]:
         at = start + length
 
 
-def record_at(data: mmap, at: int) -> tuple[int, int] | None:
-    """Opcode and end of the record outside chunks that starts here; None where there can be none."""
+def record_at(data: mmap, at: int, section: frozenset[int] = DATA) -> tuple[int, int] | None:
+    """Opcode and end of the record outside chunks that starts here; None where this section can have none."""
     start = at + _RECORD.size
     if start > len(data):
         return None
     opcode, length = _RECORD.unpack_from(data, at)
     end = start + length
-    if end > len(data) or (opcode not in _OF_DATA and opcode < PRIVATE):
+    if end > len(data) or (opcode not in section and opcode < PRIVATE):
         return None
     fits = {
         MESSAGE: length >= MESSAGE_HEAD.size,

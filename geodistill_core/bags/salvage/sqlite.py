@@ -20,7 +20,7 @@ from geodistill_core.bags.salvage.account import GapList
 from geodistill_core.bags.salvage.files import CUT_OFF, mapped
 from geodistill_core.errors import BagError
 
-_TABLE_LEAF = 0x0D
+_TABLE_LEAF = b"\x0d"
 _FILE_HEADER_BYTES, _DEFAULT_PAGE_BYTES = 100, 4096
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 _MESSAGE_COLUMNS = 4
@@ -117,7 +117,7 @@ class Pages:
         size = 65_536 if stated == 1 else stated
         self.size = size if size >= 512 and size & (size - 1) == 0 else _DEFAULT_PAGE_BYTES
         self._usable = self.size - (data[20] if data[20] <= self.size - 480 else 0)
-        self.count = len(data) // self.size
+        self.count = -(-len(data) // self.size)  # the last one may be cut off
         self.promised_bytes = int.from_bytes(data[28:32], "big") * self.size
 
     def cells(self) -> Iterator[tuple[int, int]]:
@@ -126,7 +126,7 @@ class Pages:
         for page in range(self.count):
             start = page * self.size
             head = start + (_FILE_HEADER_BYTES if page == 0 else 0)
-            if data[head] != _TABLE_LEAF:
+            if data[head : head + 1] != _TABLE_LEAF:
                 continue
             count = int.from_bytes(data[head + 3 : head + 5], "big")
             first = head + 8
@@ -150,12 +150,10 @@ class Pages:
         if length > len(data):
             return None
         if length <= usable - 35:
-            return data[at : at + length] if at + length <= len(data) else None
+            return _whole(data[at : at + length], length)
         least = (usable - 12) * 32 // 255 - 23
         local = least + (length - least) % (usable - 4)
         local = local if local <= usable - 35 else least
-        if at + local + 4 > len(data):
-            return None
         pieces, left = [data[at : at + local]], length - local
         page = int.from_bytes(data[at + local : at + local + 4], "big")
         while left > 0:
@@ -164,7 +162,11 @@ class Pages:
             start, size = (page - 1) * self.size, min(left, usable - 4)
             pieces.append(data[start + 4 : start + 4 + size])
             page, left = int.from_bytes(data[start : start + 4], "big"), left - size
-        return b"".join(pieces)
+        return _whole(b"".join(pieces), length)
+
+
+def _whole(content: bytes, length: int) -> bytes | None:
+    return content if len(content) == length else None
 
 
 def _columns(payload: bytes) -> Row | None:
