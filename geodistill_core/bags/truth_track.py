@@ -49,6 +49,11 @@ class TruthTrack:
                 f"{MAX_OFFSET_M:.0f} m; give the poses in metres east and north of the datum (UTM is neither)"
             )
 
+    @property
+    def datum(self) -> GeoPoint:
+        """Where the poses' metres count from."""
+        return self._frame.origin
+
     def covers(self, stamp_ns: int) -> bool:
         """Whether the truth is known at a stamp."""
         return self._around(stamp_ns) is not None

@@ -39,6 +39,7 @@ def demo(
     from geodistill_core.evaluation.live import LiveOptions, live_outcome, play_live, suitable_rate
     from geodistill_core.evaluation.outcome import INCOMPLETE
     from geodistill_core.evaluation.replay import ReplayPlan, run_info
+    from geodistill_core.evaluation.result_bag import datum_of
     from geodistill_core.evaluation.ros import require_ros
     from geodistill_core.localization import Localizer
 
@@ -54,7 +55,7 @@ def demo(
     localizer = Localizer.load(model, map_path)
     rate = rate or suitable_rate(reader, localizer)
     notes().print(f"the drive now runs through the ROS 2 node, at {rate:g} times its speed")
-    account = play_live(LiveOptions(bag, map_path, results, ReplayPlan(model), rate))
+    account = play_live(LiveOptions(bag, map_path, results, ReplayPlan(model), rate, datum=datum_of(reader)))
     info = run_info(reader, localizer, map_path, f"live, at {rate:g} times its speed")
     outcome = live_outcome(reader, info, results, account)
     summary = outcome.save(output, localizer.source)

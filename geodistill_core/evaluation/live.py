@@ -20,10 +20,12 @@ from geodistill_core.bags.reader import DriveFrame, DriveReader, read_drive
 from geodistill_core.errors import GeodistillError
 from geodistill_core.evaluation.answers import read_answers
 from geodistill_core.evaluation.node_options import node_options
-from geodistill_core.evaluation.outcome import INCOMPLETE, RESULTS, Outcome, RunInfo
+from geodistill_core.evaluation.outcome import INCOMPLETE, RESULTS, Outcome, RunInfo, sample_names
 from geodistill_core.evaluation.replay import ReplayPlan, locate_frame, map_beside, run_info
+from geodistill_core.evaluation.result_bag import datum_of
 from geodistill_core.evaluation.ros import require_ros
 from geodistill_core.localization import Localizer
+from geodistill_core.types import GeoPoint
 
 MODULE = "geodistill_ros.live_replay"
 UNACCOUNTED = "unaccounted"
@@ -44,7 +46,10 @@ class LiveReplayError(GeodistillError):
 
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
-    """What to play against what, and at which speed; `threads` of the node's network, 0 leaves them to torch."""
+    """What to play against what, and at which speed.
+
+    `threads` of the node's network, 0 leaves them to torch; `datum` of its map frame, by default the first fix.
+    """
 
     drive: Path
     map: Path
@@ -52,6 +57,7 @@ class LiveOptions:
     plan: ReplayPlan = ReplayPlan()  # noqa: RUF009 - frozen
     rate: float = 1.0
     threads: int = 0
+    datum: GeoPoint | None = None
 
     def command(self, summary: Path) -> list[str]:
         """The command that plays the drive, and writes its account to `summary`; see `node_options`."""
@@ -64,7 +70,7 @@ class LiveOptions:
                 if self.plan.orientation_model is None
                 else ["-p", f"orientation_model:={self.plan.orientation_model}"]
             ),
-            *node_options(self.plan.reader),
+            *node_options(self.plan.reader, self.datum),
         ]
 
 
@@ -80,11 +86,12 @@ def replay_live(drive: Path, folder: Path, plan: ReplayPlan, rate: float, thread
     """
     require_ros(f"geodistill replay {drive}")
     reader = read_drive(drive, plan.reader)
+    reader.check_truth()
     map_path = plan.map_path or map_beside(reader)
     localizer = plan.localizer(map_path)
     info = run_info(reader, localizer, map_path, f"live, at {rate:g} times its speed")
     results = folder / RESULTS
-    account = play_live(LiveOptions(drive, map_path, results, plan, rate, threads))
+    account = play_live(LiveOptions(drive, map_path, results, plan, rate, threads, datum_of(reader)))
     outcome = live_outcome(reader, info, results, account)
     summary = outcome.save(folder, localizer.source)
     if INCOMPLETE in summary:
@@ -151,7 +158,7 @@ def live_outcome(reader: DriveReader, info: RunInfo, results: Path, summary: Map
     The node counts drops by reason and not by image: an image without answer gets the reason that reading the
     drive gives for it where the node counted that one, else any reason still left in the node's account.
     """
-    outcome, answers = Outcome(info), read_answers(results)
+    outcome, answers = Outcome(info, sample_names(reader)), read_answers(results)
     poses = dict(answers.poses)
     latency_ms = {entry["stamp_ns"]: entry["latency_ms"] for entry in summary["frames"]}
     played = Counter(entry["stamp_ns"] for entry in summary["frames"])
@@ -168,7 +175,7 @@ def live_outcome(reader: DriveReader, info: RunInfo, results: Path, summary: Map
         else:
             latency = latency_ms.get(frame.stamp_ns)
             outcome.add(frame, answer, latency_ms=latency, overlay=answers.overlay_at(frame.stamp_ns))
-    outcome.refused = reader.dropped_readings
+    outcome.note_recording(reader)
     if interrupted:
         outcome.stopped("interrupted", reader.image_count)
     if outcome.results:

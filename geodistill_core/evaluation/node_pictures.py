@@ -11,7 +11,8 @@ from geodistill_core.bags import compose
 from geodistill_core.bags.messages import stamp_ns
 from geodistill_core.bags.topics import IMAGE_COMPRESSED, IMAGE_RAW
 from geodistill_core.bags.writer import typestore
-from geodistill_core.evaluation.result_bag import JPEG_QUALITY, MAP_FRAME, heatmap_thumbnail
+from geodistill_core.evaluation.result_bag import JPEG_QUALITY, MAP_FRAME
+from geodistill_core.localization.overlay import heatmap_picture
 from geodistill_core.types import Array
 
 OCCUPANCY_GRID = "nav_msgs/msg/OccupancyGrid"
@@ -27,7 +28,7 @@ def heatmap_jpeg(cdr: bytes) -> bytes:
     """An encoded `nav_msgs/OccupancyGrid` (percent of the peak, row 0 in the south) as its thumbnail."""
     grid = typestore().deserialize_cdr(cdr, OCCUPANCY_GRID)
     percent = np.asarray(grid.data, dtype=np.float64).reshape(grid.info.height, grid.info.width)
-    return _compressed(grid, heatmap_thumbnail(percent[::-1]))
+    return _compressed(grid, heatmap_picture(percent[::-1]))
 
 
 def _compressed(message: Any, rgb: Array) -> bytes:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from geodistill_core.bags.reader import DriveFrame
+from geodistill_core.bags.drive_topics import SAMPLE_TOPIC
+from geodistill_core.bags.reader import DriveFrame, DriveReader
+from geodistill_core.errors import BagError
 from geodistill_core.evaluation.files import versions, write_json, write_tum
 from geodistill_core.evaluation.frame_table import write_frames
 from geodistill_core.evaluation.metrics import FrameResult, PoseAnswer, offset_m, summarize
@@ -16,27 +18,40 @@ from geodistill_core.evaluation.run_info import RunInfo
 from geodistill_core.maps import MapSource
 from geodistill_core.types import Array, Estimate
 
-__all__ = ["METRICS", "RESULTS", "Outcome", "RunInfo"]
+__all__ = ["INCOMPLETE", "METRICS", "RESULTS", "Outcome", "RunInfo"]
 
 METRICS, RESULTS = "metrics.json", "results.mcap"
 INCOMPLETE = "incomplete"
 _MAX_STEP_S = 2.0
 
 
+def sample_names(reader: DriveReader) -> dict[int, str]:
+    """Which samples of a data set a drive's images are, by stamp; none for a drive that was driven."""
+    names: dict[int, str] = {}
+    for raw in reader.source.messages([SAMPLE_TOPIC]) if SAMPLE_TOPIC in reader.source.topics else ():
+        try:
+            names[raw.log_ns] = str(reader.source.decode(raw).data)
+        except BagError:
+            if reader.source.salvage is None:
+                raise
+    return names
+
+
 class Outcome:
     """Collects a run's results in frame order; `elapsed_s` stays None where nobody looked at the clock.
 
-    `account` holds further entries of metrics.json: what was lost, why the run is incomplete. `refused` counts
-    the sensor readings that the drive's reader refused, by stream and reason.
+    `account` holds further entries of metrics.json: `incomplete` says why the run ended early, `salvaged` what was
+    lost of a damaged recording, `remarks` what is odd about it. `recording` is what run.json says of the recording.
+    `keys` name the samples of a data set by stamp.
     """
 
-    def __init__(self, info: RunInfo) -> None:
-        self.info = info
+    def __init__(self, info: RunInfo, keys: Mapping[int, str] | None = None) -> None:
+        self.info, self.keys = info, keys or {}
         self.results: list[FrameResult] = []
         self.gallery = FrameGallery()
         self.elapsed_s: float | None = None
         self.account: dict[str, Any] = {}
-        self.refused: dict[str, int] = {}
+        self.recording: dict[str, Any] = {}
 
     def add(
         self,
@@ -60,6 +75,7 @@ class Outcome:
             (prior.latitude, prior.longitude) if prior else None,
             latency_ms,
             found if isinstance(found, str) else None,
+            key=self.keys.get(frame.stamp_ns, ""),
             speed_mps=self._speed(frame),
         )
         if isinstance(found, Estimate):
@@ -83,6 +99,11 @@ class Outcome:
         """Mark the run as incomplete: `why` it ended before it had seen all of the drive's `frames` images."""
         self.account[INCOMPLETE] = f"{why}, after {len(self.results)} of {frames} frames"
 
+    def note_recording(self, reader: DriveReader) -> None:
+        """Keep what the reader says of the recording, once it has been read."""
+        self.recording = reader.account() | {"refused_readings": reader.dropped_readings}
+        self.account |= {name: self.recording[name] for name in ("remarks", "salvaged") if self.recording.get(name)}
+
     def summary(self) -> dict[str, Any]:
         """The metrics.json dictionary."""
         return (
@@ -105,7 +126,7 @@ class Outcome:
         summary = self.summary()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / METRICS).unlink(missing_ok=True)
-        write_json(folder / "run.json", self.info.to_json() | {"refused_readings": self.refused})
+        write_json(folder / "run.json", self.info.to_json() | {"recording": self.recording})
         write_frames(folder / "frames.csv", self.results)
         write_tum(folder, self.results)
         (folder / "report.html").write_text(render_report(self._report(summary, source)), encoding="utf-8")
@@ -119,7 +140,9 @@ class Outcome:
         facts = {"fingerprint": self.info.fingerprint} | {
             f"SHA-256 of the {name}": digest for name, digest in self.info.hashes.items()
         }
-        refused = {f"refused: {name}": count for name, count in self.refused.items()}
+        refused = {f"refused: {name}": count for name, count in self.recording.get("refused_readings", {}).items()}
+        if self.recording.get("remarks"):
+            refused["remarks"] = "; ".join(self.recording["remarks"])
         return Report(
             title,
             summary,

@@ -17,13 +17,12 @@ from geodistill_core.bags.reader import DriveFrame, DriveReader, ReaderOptions, 
 from geodistill_core.errors import MapError
 from geodistill_core.evaluation.attempt import attempt
 from geodistill_core.evaluation.interrupt import interrupts_between_frames
-from geodistill_core.evaluation.outcome import RESULTS, Outcome
+from geodistill_core.evaluation.outcome import RESULTS, Outcome, sample_names
 from geodistill_core.evaluation.result_bag import ResultBag, datum_of
 from geodistill_core.evaluation.run_info import RunInfo, run_info
 from geodistill_core.evaluation.threads import torch_threads
 from geodistill_core.localization import Localizer, LocalizerConfig
-from geodistill_core.localization.overlay import render_overlay
-from geodistill_core.types import Array, Estimate
+from geodistill_core.types import Estimate
 
 __all__ = ["ReplayPlan", "locate_frame", "map_beside", "replay", "replay_drive", "run_info"]
 
@@ -61,9 +60,10 @@ def replay_drive(
     and the error is raised afterwards.
     """
     reader = read_drive(drive, plan.reader)
+    reader.check_truth()
     map_path = plan.map_path or map_beside(reader)
     localizer = plan.localizer(map_path)
-    outcome = Outcome(run_info(reader, localizer, map_path, "offline"))
+    outcome = Outcome(run_info(reader, localizer, map_path, "offline"), sample_names(reader))
     failure: BaseException | None = None
     step(0, reader.image_count)
     with interrupts_between_frames() as check:
@@ -82,6 +82,7 @@ def replay_drive(
                 why = "interrupted" if interrupted else f"stopped by a {type(error).__name__}"
                 outcome.stopped(why, reader.image_count)
                 failure = error
+        outcome.note_recording(reader)
         summary = outcome.save(folder, localizer.source)
     if failure is not None:
         raise failure
@@ -99,8 +100,9 @@ def replay(
     record: ResultBag | None = None,
 ) -> Outcome:
     """Localize every frame, call `step` after each, write the answers to `record`; see ReplayPlan for the others."""
-    outcome = Outcome(info)
+    outcome = Outcome(info, sample_names(reader))
     _run(reader, localizer, outcome, timing, threads, step, record)
+    outcome.note_recording(reader)
     return outcome
 
 
@@ -122,14 +124,13 @@ def _run(
             found = locate_frame(frame, localizer)
             latency_ms = 1e3 * (clock() - before_s) if timing else None
             if isinstance(found, Estimate):
-                outcome.add(frame, found, latency_ms=latency_ms, overlay=_overlay(frame, found))
+                outcome.add(frame, found, latency_ms=latency_ms)
                 if record is not None:
                     record.add(frame, found)
             else:
                 outcome.add(frame, found)
             step()
         outcome.elapsed_s = clock() - started_s if timing else None
-    outcome.refused = reader.dropped_readings
     if len(outcome.results) != reader.image_count:
         outcome.stopped("the recording's index counts other images than it holds", reader.image_count)
 
@@ -139,12 +140,6 @@ def locate_frame(frame: DriveFrame, localizer: Localizer) -> Estimate | str:
     if frame.image is None or frame.frame_prior is None:
         return str(frame.dropped)
     return attempt(localizer, frame.image, frame.frame_prior.prior)
-
-
-def _overlay(frame: DriveFrame, estimate: Estimate) -> Callable[[], Array]:
-    prior = frame.frame_prior.prior.point if frame.frame_prior else None
-    truth = frame.truth.point if frame.truth else None
-    return lambda: render_overlay(estimate, prior=prior, truth=truth)
 
 
 def map_beside(reader: DriveReader) -> Path:

@@ -9,17 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cv2
 import numpy as np
 
 from geodistill_core.bags import compose
 from geodistill_core.bags.reader import DriveFrame, DriveReader
-from geodistill_core.bags.topics import IMAGE_COMPRESSED, NAV_SAT_FIX, StreamKind
+from geodistill_core.bags.topics import IMAGE_COMPRESSED, NAV_SAT_FIX
 from geodistill_core.bags.writer import BagWriter, typestore
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.localization.overlay import render_overlay
+from geodistill_core.localization.overlay import heatmap_picture, render_overlay
 from geodistill_core.localization.planar_pose import UnmeasuredSigmas, covariance_36, planar_pose
-from geodistill_core.types import Array, Estimate, GeoPoint
+from geodistill_core.types import Estimate, GeoPoint
 
 POSE_TOPIC = "/geodistill/pose"
 FIX_TOPIC = "/geodistill/fix"
@@ -44,11 +43,8 @@ _UNMEASURED = UnmeasuredSigmas()
 
 def datum_of(reader: DriveReader) -> GeoPoint | None:
     """Where the drive's ground truth has its origin, so that truth and answers share one frame; None without."""
-    topic = reader.topics.get(StreamKind.TRUTH_DATUM)
-    if topic is None:
-        return None
-    message = reader.source.decode(next(iter(reader.source.messages([topic]))))
-    return GeoPoint(float(message.latitude), float(message.longitude))
+    truth = reader.survey.truth
+    return None if truth is None else truth.datum
 
 
 class ResultBag:
@@ -73,7 +69,7 @@ class ResultBag:
         prior = frame.frame_prior.prior.point if frame.frame_prior else None
         truth = frame.truth.point if frame.truth else None
         pictures = {
-            HEATMAP_TOPIC: heatmap_thumbnail(estimate.heatmap.position()),
+            HEATMAP_TOPIC: heatmap_picture(estimate.heatmap.position()),
             OVERLAY_TOPIC: render_overlay(estimate, size=OVERLAY_PX, prior=prior, truth=truth),
         }
         for topic, picture in pictures.items():
@@ -120,13 +116,3 @@ def _fix_message(estimate: Estimate) -> Any:
     return replace(
         message, position_covariance=P[:3, :3].reshape(-1).copy(), position_covariance_type=_COVARIANCE_KNOWN
     )
-
-
-def heatmap_thumbnail(position: Array) -> Array:
-    """A marginal over position [H, W], row 0 in the north, in colour: [H, W, 3] uint8 RGB, a pixel for each cell.
-
-    Brightness is the square root of the probability relative to the peak, so that weak modes are seen.
-    """
-    strength = np.sqrt(np.clip(position, 0.0, None) / max(float(position.max()), 1e-30))
-    colour = cv2.applyColorMap((strength * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return np.ascontiguousarray(colour[..., ::-1])

@@ -246,7 +246,7 @@ def test_how_certain_the_height_is_is_handed_on_to_the_node(monkeypatch, tmp_pat
         with pytest.raises(live.LiveReplayError):
             live.play_live(live.LiveOptions(*paths, plan))
     uncertain, certain = commands
-    assert "mount_sigma_z_m:=0.250000000" in uncertain and "mount_sigma_z_m:=0.000000000" in certain
+    assert "mount_sigma_z_m:=0.250000000000" in uncertain and "mount_sigma_z_m:=0.000000000000" in certain
 
 
 def test_an_interrupt_is_handed_on_to_the_replay_once(tmp_path):

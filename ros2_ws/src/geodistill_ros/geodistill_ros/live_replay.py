@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -26,6 +27,7 @@ def replay(
     topic: TopicOption = None,
     mount: MountOption = None,
     camera_height_m: HeightOption = None,
+    salvage: Annotated[bool, typer.Option("--salvage", help="Play what is left of a damaged recording.")] = False,
     parameter: Annotated[
         Optional[list[str]],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
         typer.Option("-p", "--parameter", metavar="NAME:=VALUE", help="Another parameter of the node."),
@@ -40,9 +42,9 @@ def replay(
     from geodistill_core.bags.source import open_bag
     from geodistill_ros.replay.session import ReplayOptions, live_replay
 
-    reader = reader_options(topics=topic, mount=mount, camera_height_m=camera_height_m)
+    reader = replace(reader_options(topics=topic, mount=mount, camera_height_m=camera_height_m), salvage=salvage)
     options = ReplayOptions(drive, map_path, results, model, rate, reader, _parameters(parameter or []))
-    open_bag(drive)  # an unreadable drive is refused before the bar appears
+    open_bag(drive, salvage=salvage)  # an unreadable drive is refused before the bar appears
     with progress(f"live replay {drive.name}") as step:
         summary = live_replay(options, step)
     emit(summary, json_path, lambda out: _print(out, summary))
