@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from geodistill_core.bags.topics import StreamKind
     from geodistill_core.camera import BodyMount
     from geodistill_core.localization.sensor_buffer import SensorBufferConfig
+    from geodistill_core.types import GeoPoint
 
 TopicOption = Annotated[
     Optional[list[str]],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
@@ -60,6 +61,30 @@ HeadingSigmaOption = Annotated[
     Optional[float],  # noqa: UP045
     typer.Option(min=0.1, max=180.0, help="Sigma in degrees of an IMU heading that states none [10]."),
 ]
+TruthOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--truth",
+        metavar="TOPIC|FILE.tum",
+        help="Ground truth: a topic with PoseStamped, PoseWithCovarianceStamped, Odometry or NavSatFix (RTK), or a "
+        "trajectory file [/ground_truth/pose].",
+    ),
+]
+TruthDatumOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        metavar="LATITUDE,LONGITUDE",
+        help="Where on earth the truth's metres east and north count from [/ground_truth/datum].",
+    ),
+]
+TruthOffsetOption = Annotated[float, typer.Option(help="Seconds to add to the truth's stamps.")]
+TruthGapOption = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="How many seconds two truths may lie apart for the truth between them to be known [0.5]."),
+]
+SalvageOption = Annotated[
+    bool, typer.Option("--salvage", help="Read a damaged recording as far as it can be, and list what is lost.")
+]
 
 
 def reader_options(
@@ -71,11 +96,17 @@ def reader_options(
     sensors: Sequence[str] | None = None,
     gnss_sigma_m: float | None = None,
     heading_sigma_deg: float | None = None,
+    truth: str | None = None,
+    truth_datum: str | None = None,
+    truth_offset_s: float = 0.0,
+    truth_gap_s: float | None = None,
+    salvage: bool = False,
 ) -> ReaderOptions:
     """The options above as the drive's reader takes them; raises ConfigError naming what is wrong with one."""
-    from geodistill_core.bags.reader import ReaderOptions
+    from geodistill_core.bags.reader import ReaderOptions, TruthOptions
 
     given: dict[str, Any] = {}
+    gap = {} if truth_gap_s is None else {"max_gap_s": truth_gap_s}
     if gnss_sigma_m is not None:
         given["default_sigma_m"] = gnss_sigma_m
     if heading_sigma_deg is not None:
@@ -86,6 +117,8 @@ def reader_options(
         camera_height_m=camera_height_m,
         sigma_height_m=sigma_height_m,
         buffer=_sensors(sensors or ()),
+        truth=TruthOptions(truth, None if truth_datum is None else _place(truth_datum), truth_offset_s, **gap),
+        salvage=salvage,
         **given,
     )
 
@@ -111,6 +144,16 @@ def _mount(text: str) -> BodyMount:
     if len(values) not in (3, 6) or not all(map(math.isfinite, values)):
         raise ConfigError(f"--mount {text!r} is not X,Y,Z or X,Y,Z,ROLL,PITCH,YAW: three or six finite numbers")
     return BodyMount(*values[:3], *map(math.radians, values[3:]))
+
+
+def _place(text: str) -> GeoPoint:
+    from geodistill_core.types import GeoPoint
+
+    try:
+        latitude, longitude = (float(word) for word in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--truth-datum {text!r} is not LATITUDE,LONGITUDE in degrees") from None
+    return GeoPoint(latitude, longitude)
 
 
 def _sensors(words: Sequence[str]) -> SensorBufferConfig:
