@@ -27,6 +27,15 @@ def stated_height(height_m: float | None, sigma_height_m: float | None) -> tuple
     return height_m, 0.0 if sigma_height_m is None else sigma_height_m
 
 
+def check_mount(T_base_camera: NDArray[Any]) -> None:
+    """Raises ConfigError for what is no 4x4 transform, or puts the camera outside 0.2..10 m above the ground."""
+    T = T_base_camera
+    if T.shape != (4, 4) or not np.isfinite(T).all():
+        raise ConfigError(f"T_base_camera {T.tolist()} is not a finite 4x4 transform")
+    if not 0.2 <= T[2, 3] <= 10.0:
+        raise ConfigError(f"camera height {T[2, 3]:.2f} m is outside 0.2..10 m; check T_base_camera's z")
+
+
 def check_sigma_height(sigma_height_m: float) -> None:
     """Raises ConfigError for a sigma outside 0..2 m."""
     if not 0.0 <= sigma_height_m <= MAX_SIGMA_HEIGHT_M:

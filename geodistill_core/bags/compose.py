@@ -19,12 +19,12 @@ from geodistill_core.bags.topics import (
     NAV_SAT_FIX,
     ODOMETRY,
     POSE_STAMPED,
+    TF_MESSAGE,
 )
 from geodistill_core.bags.writer import typestore
 from geodistill_core.errors import DatasetError
 from geodistill_core.types import Array, CameraModel, GeoPoint
 
-TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 STRING = "std_msgs/msg/String"
 
 STATUS_NO_FIX = -1

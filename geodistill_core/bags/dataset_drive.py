@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from geodistill_core.bags.compose import Triple
 from geodistill_core.bags.containers import CHUNK_BYTES, Storage, check_chunk_bytes
+from geodistill_core.camera import check_mount
 from geodistill_core.datasets.case import Case, PriorNoise, TileFile
 from geodistill_core.errors import ConfigError
 from geodistill_core.localization.readings import MotionReading
@@ -69,6 +70,9 @@ class DatasetDrive:
     datum: GeoPoint | None
     map_name: str
     clock: str
+
+    def __post_init__(self) -> None:
+        check_mount(self.T_base_camera)
 
     def without_root(self, reason: object) -> str:
         """A reason as sidecars give it: with the paths within the data set, the same on every machine."""

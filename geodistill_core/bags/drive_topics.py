@@ -19,17 +19,19 @@ from geodistill_core.bags.topics import (
     NAV_SAT_FIX,
     ODOMETRY,
     POSE_STAMPED,
+    TF_MESSAGE,
+    TF_STATIC_TOPIC,
     TRUTH_FIX_TOPIC,
     StreamKind,
 )
 from geodistill_core.bags.writer import BagWriter
+from geodistill_core.camera import check_mount
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.readings import AttitudeReading, MotionReading
 from geodistill_core.types import Array, CameraModel, GeoPoint
 
-TF_STATIC_TOPIC = "/tf_static"
 SAMPLE_TOPIC = "/dataset/sample"
 """Which sample of a data set the image of the same recording time is (`std_msgs/String`)."""
 TRUTH_SIGMA_M = 0.02
@@ -64,9 +66,13 @@ class DriveTopics:
 
     `T_base_camera` (4x4) is where the camera sits, `datum` the origin of the true poses (the first of them by
     default). Each kind of reading in the order of time; the kinds in any order.
+
+    Raises:
+        ConfigError: the camera sits under the ground or more than 10 m above it.
     """
 
     def __init__(self, writer: BagWriter, T_base_camera: Array, datum: GeoPoint | None = None) -> None:
+        check_mount(T_base_camera)
         self.topics: dict[str, str] = {}
         self._writer, self._mount = writer, T_base_camera
         self._datum, self._frame = datum, None if datum is None else LocalFrame(datum)
@@ -127,7 +133,7 @@ class DriveTopics:
 
     def _write(self, topic: str, msgtype: str, message: Any, stamp_ns: int) -> None:
         if TF_STATIC_TOPIC not in self.topics:
-            self._add(TF_STATIC_TOPIC, compose.TF_MESSAGE)
+            self._add(TF_STATIC_TOPIC, TF_MESSAGE)
             self._writer.write(TF_STATIC_TOPIC, mounts(stamp_ns, self._mount), stamp_ns)
         if self._datum is not None and _DATUM_TOPIC not in self.topics:
             self._add(_DATUM_TOPIC, NAV_SAT_FIX)

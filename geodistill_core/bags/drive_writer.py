@@ -10,6 +10,7 @@ from geodistill_core.bags.containers import CHUNK_BYTES
 from geodistill_core.bags.drive_topics import DriveTopics
 from geodistill_core.bags.manifest import DriveManifest, save_manifest, sha256_of
 from geodistill_core.bags.writer import BagWriter
+from geodistill_core.camera import check_mount
 from geodistill_core.errors import ConfigError
 from geodistill_core.types import Array, GeoPoint
 
@@ -27,7 +28,7 @@ class DriveWriter(DriveTopics):
 
     Raises:
         BagError: the path has another suffix or cannot be written.
-        ConfigError: the chunk size is outside its limits, or the map lies elsewhere.
+        ConfigError: mount or chunk size are outside their limits, or the map lies elsewhere.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class DriveWriter(DriveTopics):
         self._map = None if map_name is None else self.path.parent / map_name
         if self._map is not None and self._map.name != map_name:
             raise ConfigError(f"map {map_name} must lie beside {self.path}; move it there and give its name alone")
+        check_mount(T_base_camera)  # before there is a file
         self._bag = BagWriter(self.path, chunk_bytes=chunk_bytes)
         super().__init__(self._bag, T_base_camera, datum)
 

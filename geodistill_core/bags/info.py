@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,15 +11,17 @@ from typing import Any
 
 from geodistill_core.bags.manifest import DriveManifest, load_manifest, sha256_of
 from geodistill_core.bags.messages import stamp_ns
+from geodistill_core.bags.reader import DriveReader, ReaderOptions
 from geodistill_core.bags.source import BagSource, open_bag
-from geodistill_core.bags.stream_notes import NO_HEADING, SEVERAL, camera_note, first_fix, image_note
+from geodistill_core.bags.static_frames import static_mount
+from geodistill_core.bags.stream_notes import SEVERAL, camera_note, first_fix, image_note, knows_heading
 from geodistill_core.bags.topics import StreamKind, find_topics
-from geodistill_core.errors import MapError
+from geodistill_core.errors import BagError, MapError
 from geodistill_core.maps import open_map
-from geodistill_core.types import GeoPoint
 
 _SAMPLED = 50
 _OFFSET_S = 1.0
+_First = dict[StreamKind, list[tuple[int, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +73,27 @@ class BagInfo:
         }
 
 
-def inspect_bag(path: Path | str, *, verify: bool = False) -> BagInfo:
+def inspect_bag(path: Path | str, *, full: bool = False) -> BagInfo:
     """Look into a recording without reading all of it; raises BagError where it cannot be opened.
 
-    With `verify`, recording and map are read once and compared with the hashes in the sidecar.
+    With `full` all of it is read: clocks, halts, damage, and whether recording and map have the sidecar's hashes.
     """
     source = open_bag(path)
     manifest = load_manifest(source.path)
     topics, missing = find_topics({t: info.msgtype for t, info in source.topics.items() if info.messages})
+    pinhole = StreamKind.CAMERA_INFO in topics
     first = {kind: _first(source, topic) for kind, topic in topics.items()}
     duration_s = max(0.0, (source.end_ns - source.start_ns) * 1e-9)
     streams = tuple(_stream(source, kind, topic, duration_s, first) for kind, topic in topics.items())
     missing += [stream.problem for stream in streams if stream.problem is not None]
-    if StreamKind.ATTITUDE not in topics:
-        missing.append(NO_HEADING)
+    remarks = list(_remarks(source, first))
     if manifest is None:
-        missing.append("camera mount: no sidecar with T_base_camera; give the camera height")
-    elif verify:
-        missing += _altered(source.path, manifest)
+        mount = static_mount(source, topics[StreamKind.IMAGE], pinhole) if StreamKind.IMAGE in topics else None
+        said = "camera mount: neither a sidecar nor /tf_static states it; give the camera height"
+        (missing if mount is None else remarks).append(said if mount is None else f"camera mount: from {mount[1]}")
+    if full:
+        missing += _altered(source.path, manifest) if manifest else []
+        remarks += [] if missing else _surveyed(DriveReader(source, manifest, ReaderOptions()))
     found_map = _map_beside(source.path, manifest)
     files = [part.path for part in source.parts]
     return BagInfo(
@@ -101,7 +106,7 @@ def inspect_bag(path: Path | str, *, verify: bool = False) -> BagInfo:
         streams,
         tuple(sorted(set(source.topics) - set(topics.values()))),
         tuple(missing),
-        tuple(_remarks(source, first, found_map)),
+        tuple(dict.fromkeys(remarks + _map_remarks(found_map, first))),
         found_map,
         manifest,
     )
@@ -117,7 +122,7 @@ def _stream(
     kind: StreamKind,
     topic: str,
     duration_s: float,
-    first: dict[StreamKind, list[tuple[int, Any]]],
+    first: _First,
 ) -> StreamInfo:
     """Figures of a stream, and what its first messages say."""
     info = source.topics[topic]
@@ -133,23 +138,31 @@ def _stream(
     return StreamInfo(kind, topic, info.msgtype, info.messages, rate_hz, *note)
 
 
-def _remarks(
-    source: BagSource, first: dict[StreamKind, list[tuple[int, Any]]], found_map: Path | None
-) -> Sequence[str]:
-    """What a run can do without, and what is odd."""
-    remarks = [source.remark] if source.remark else []
+def _remarks(source: BagSource, first: _First) -> Iterator[str]:
+    """What a run can do without, and what is odd at the start."""
+    if source.remark:
+        yield source.remark
     for kind, messages in first.items():
         log_ns, message = messages[0]
         offset_s = (log_ns - stamp_ns(message.header)) * 1e-9
         if abs(offset_s) > _OFFSET_S:
-            remarks.append(f"{kind}: recorded {offset_s:+.1f} s from its header stamps; the stamps are used")
+            yield f"{kind}: recorded {offset_s:+.1f} s from its header stamps; the stamps are used"
+    if not knows_heading([message for _, message in first.get(StreamKind.ATTITUDE, [])]):
+        yield "heading: no IMU with orientation; the course over ground is used, which a standing vehicle does not have"
     if StreamKind.MOTION not in first:
-        remarks.append("odometry: none; the position is not carried on between two fixes")
+        yield "odometry: none; the position is not carried on between two fixes"
     if StreamKind.TRUTH_POSE not in first:
-        remarks.append("ground truth: none found; a replay cannot tell how wrong it is")
-    fixes = [message for _, message in first.get(StreamKind.FIX, [])]
-    remarks += _map_remarks(found_map, first_fix(fixes))
-    return remarks
+        yield "ground truth: none found; a replay cannot tell how wrong it is"
+
+
+def _surveyed(reader: DriveReader) -> list[str]:
+    """What only reading all of it tells."""
+    try:
+        said = reader.remarks()
+        reader.check_truth()
+    except BagError as error:
+        return [str(error)]
+    return said
 
 
 def _map_beside(path: Path, manifest: DriveManifest | None) -> Path | None:
@@ -163,7 +176,7 @@ def _beside(path: Path, name: str) -> Path | None:
     return None if Path(name).is_absolute() or ".." in Path(name).parts else path.parent / name
 
 
-def _map_remarks(found_map: Path | None, place: GeoPoint | None) -> list[str]:
+def _map_remarks(found_map: Path | None, first: _First) -> list[str]:
     if found_map is None:
         return ["map: none beside the recording; give one with --map"]
     try:
@@ -171,6 +184,7 @@ def _map_remarks(found_map: Path | None, place: GeoPoint | None) -> list[str]:
             bounds = source.info().bounds
     except MapError as error:
         return [f"map: {error}"]
+    place = first_fix([message for _, message in first.get(StreamKind.FIX, [])])
     if place is not None and not bounds.contains(place):
         near = bounds.nearest(place)
         return [

@@ -9,11 +9,10 @@ import numpy as np
 
 from geodistill_core.bags.messages import unit_quaternion
 from geodistill_core.bags.source import BagSource
+from geodistill_core.bags.topics import TF_MESSAGE, TF_STATIC_TOPIC
 from geodistill_core.camera import R_BODY_OPTICAL
 from geodistill_core.types import Array
 
-TF_STATIC_TOPIC = "/tf_static"
-TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 BASE_FRAMES = ("base_footprint", "base_link")
 """Frames of the vehicle, the one that lies on the ground first."""
 _UPRIGHT = 0.7

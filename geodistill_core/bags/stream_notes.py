@@ -21,8 +21,6 @@ from geodistill_core.errors import ConfigError
 from geodistill_core.localization.gnss import FixReject
 from geodistill_core.types import GeoPoint
 
-NO_HEADING = "heading: no IMU with orientation; take the course over ground as heading source"
-
 Note = tuple[str, str | None]
 """What a stream says, and the problem with it if there is one."""
 
@@ -81,8 +79,13 @@ def attitude_note(messages: Sequence[Any]) -> Note:
     read = [attitude_from(message) for message in messages]
     usable = next((attitude for attitude in read if not isinstance(attitude, AttitudeReject)), None)
     if usable is None:
-        return f"refused: {read[0]}", NO_HEADING
+        return f"no attitude: {read[0]}", None
     return f"heading sigma {math.degrees(usable.sigma_yaw_rad):.1f} deg", None
+
+
+def knows_heading(messages: Sequence[Any]) -> bool:
+    """Whether one of the first messages of an IMU has a usable orientation."""
+    return any(not isinstance(attitude_from(message), AttitudeReject) for message in messages)
 
 
 def motion_note(messages: Sequence[Any]) -> Note:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from geodistill_core.bags import compose
-from geodistill_core.bags.drive_topics import TF_STATIC_TOPIC, TRUTH_SIGMA_M, OdometryTrack, mounts
+from geodistill_core.bags.drive_topics import TRUTH_SIGMA_M, OdometryTrack, mounts
 from geodistill_core.bags.topics import (
     CAMERA_INFO,
     DEFAULT_TOPICS,
@@ -18,6 +18,8 @@ from geodistill_core.bags.topics import (
     NAV_SAT_FIX,
     ODOMETRY,
     POSE_STAMPED,
+    TF_MESSAGE,
+    TF_STATIC_TOPIC,
     TRUTH_FIX_TOPIC,
     StreamKind,
 )
@@ -42,7 +44,7 @@ def drive_topics(drive: Drive, raw_images: bool) -> dict[str, str]:
     if drive.rig.camera is not None:
         topics[_default(StreamKind.CAMERA_INFO)] = CAMERA_INFO
     return topics | {
-        TF_STATIC_TOPIC: compose.TF_MESSAGE,
+        TF_STATIC_TOPIC: TF_MESSAGE,
         _default(StreamKind.FIX): NAV_SAT_FIX,
         _default(StreamKind.ATTITUDE): IMU,
         _default(StreamKind.MOTION): ODOMETRY,

@@ -17,6 +17,9 @@ ODOMETRY = "nav_msgs/msg/Odometry"
 POSE_STAMPED = "geometry_msgs/msg/PoseStamped"
 POSE_WITH_COVARIANCE = "geometry_msgs/msg/PoseWithCovarianceStamped"
 
+TF_MESSAGE = "tf2_msgs/msg/TFMessage"
+
+TF_STATIC_TOPIC = "/tf_static"
 COMPRESSED_SUFFIX = "/compressed"
 TRUTH_PREFIX = "/ground_truth/"
 TRUTH_FIX_TOPIC = "/ground_truth/fix"

@@ -96,7 +96,7 @@ def synth(
 def info(
     path: Annotated[Path, typer.Argument(help="An .mcap or .db3 file, or a rosbag2 folder.")],
     *,
-    verify: Annotated[bool, typer.Option("--verify", help="Compare files with the sidecar's hashes.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read all of it: clocks, halts, damage, hashes.")] = False,
     json_path: JsonOption = None,
 ) -> None:
     """What a recording holds for a localization run, and what it lacks.
@@ -105,7 +105,7 @@ def info(
     """
     from geodistill_core.bags.info import inspect_bag
 
-    facts = inspect_bag(path, verify=verify).to_json()
+    facts = inspect_bag(path, full=full).to_json()
     emit(facts, json_path, lambda console: _render_info(console, facts))
     if facts["missing"]:
         raise typer.Exit(3)

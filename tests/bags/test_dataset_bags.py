@@ -8,7 +8,6 @@ import sqlite3
 import numpy as np
 import pytest
 import yaml
-from dataset_trees import CITY, vigor_tree
 from mcap.reader import make_reader
 from mcap.stream_reader import StreamReader
 from mcap_ros2.decoder import DecoderFactory
@@ -22,6 +21,7 @@ from geodistill_core.bags.reader import read_drive
 from geodistill_core.bags.vigor import VigorSplit, plan_vigor
 from geodistill_core.datasets.case import PriorNoise
 from geodistill_core.errors import ConfigError, MapError
+from tests.twins.small import CITY, vigor_tree
 
 SPLIT = VigorSplit(cities=(CITY,))
 

@@ -104,7 +104,7 @@ def test_a_real_minute_of_driving_becomes_a_bag_with_every_reading(tmp_path):
 @NEEDS_COMMA
 def test_what_the_real_minute_lacks_for_localization_is_named(tmp_path):
     info = inspect_bag(comma_drive(tmp_path / "comma.mcap"))
-    assert any("image" in line for line in info.missing) and any("heading" in line for line in info.missing)
+    assert any("image" in line for line in info.missing) and any("heading" in line for line in info.remarks)
     assert info.duration_s == pytest.approx(60, abs=1.5)
 
 
@@ -184,6 +184,9 @@ def test_bytes_that_are_no_picture_are_refused(tmp_path, data):
 def test_names_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="beside"):
         DriveWriter(tmp_path / "drive.mcap", level_mount(2.0), map_name="../elsewhere.mbtiles")
+    with pytest.raises(ConfigError, match="camera height"):
+        DriveWriter(tmp_path / "drive.mcap", level_mount(20.0))
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(BagError, match=r"\.db3"):
         DriveWriter(tmp_path / "drive.bag", level_mount(2.0))
 

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from dataset_trees import DRIVE, RECORDS, SHARES, K, frame_name, kitti_tree, put
 from pyproj import Geod
 from rosbags.highlevel import AnyReader
 
@@ -17,6 +16,7 @@ from geodistill_core.datasets.case import PriorNoise
 from geodistill_core.errors import ConfigError
 from geodistill_core.maps import open_map
 from geodistill_core.types import GeoPoint
+from tests.twins.small import DRIVE, RECORDS, SHARES, K, frame_name, kitti_tree, put
 
 GEOD = Geod(ellps="WGS84")
 NOON = 1_317_384_000_000_000_000  # 2011-09-30 12:00:00 UTC

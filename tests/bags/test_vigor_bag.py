@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from dataset_trees import CITY, MIDDLE, OFFSETS, TILE_PX, jpeg, put, spherical, vigor_tree
 from PIL import Image
 from pyproj import Geod
 from rosbags.highlevel import AnyReader
@@ -18,6 +17,7 @@ from geodistill_core.bags.vigor import VigorSplit, plan_vigor
 from geodistill_core.datasets.case import PriorNoise
 from geodistill_core.errors import ConfigError, DatasetError
 from geodistill_core.maps import open_map
+from tests.twins.small import CITY, MIDDLE, OFFSETS, TILE_PX, jpeg, put, spherical, vigor_tree
 
 GEOD = Geod(ellps="WGS84")
 ONE_CITY = VigorSplit(cities=(CITY,))

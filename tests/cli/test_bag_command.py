@@ -44,6 +44,11 @@ def test_info_without_the_sidecar_exits_with_three_and_says_why(drive, tmp_path)
     assert result.exit_code == 3 and "camera height" in result.output
 
 
+def test_info_with_full_reading_compares_hashes(drive):
+    result = CliRunner().invoke(app, ["info", drive["files"]["bag"]["path"], "--full", "--json", "-"])
+    assert result.exit_code == 0 and json.loads(result.stdout)["missing"] == []
+
+
 def test_errors_keep_their_family_and_exit_code(tmp_path):
     missing = CliRunner().invoke(app, ["info", str(tmp_path / "nothing.mcap")])
     assert isinstance(missing.exception, BagError) and missing.exception.exit_code == 4

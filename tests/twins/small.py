@@ -5,7 +5,6 @@ import math
 
 import cv2
 import numpy as np
-from bag_drives import picture
 
 from geodistill_core.types import GeoPoint
 
@@ -27,6 +26,12 @@ RECORDS = {
     9: (49.0107, 8.4209, 0.023, -0.011, -2.9, 9.7, (0.3, 0.4, 9.7), (0.03, 0.04, 0.05)),
 }
 SHARES = {3: (0.35, -0.62, 0.4), 4: (-0.5, 0.45, -0.7), 9: (0.1, 0.2, 1.0)}
+
+
+def picture(index, width, height):
+    """Smooth noise [height, width, 3]."""
+    small = np.random.default_rng(index).integers(0, 255, (4, 8, 3), dtype=np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def jpeg(rgb):
