@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
+from geodistill_core.datasets.kitti.pairs import METRES_PER_PIXEL
 from geodistill_core.geometry.resize import resize
 from geodistill_core.maps.raster import RasterSource
 from geodistill_core.models.base import AnyNetwork
@@ -24,6 +26,14 @@ def same_scale(a: float, b: float) -> bool:
 def read_extent_m(network: AnyNetwork, any_extent_m: float) -> float:
     """Width of the tiles that a network reads; `any_extent_m` where any width does."""
     return any_extent_m if network.map_size_px is None else network.map_size_px * network.metres_per_pixel
+
+
+def aligned_side_px(network: AnyNetwork, any_extent_m: float) -> int:
+    """Width of the aligned KITTI tile that `metric_tile` needs: the network's where the resolution is one."""
+    if network.map_size_px is not None and same_scale(METRES_PER_PIXEL, network.metres_per_pixel):
+        return network.map_size_px
+    # Even, so that the centre stays; a pixel more on each side for resampling to reach into.
+    return 2 * math.ceil(read_extent_m(network, any_extent_m) / METRES_PER_PIXEL / 2 + 1)
 
 
 def whole_tile(tile: MapTile, network: AnyNetwork) -> MapTile:

@@ -80,7 +80,7 @@ class Localizer:
         """
         source = map if isinstance(map, MapSource) else open_map(map)
         config = config or LocalizerConfig()
-        orientation = None if config.orientation_model is None else _orientation_network(config.orientation_model)
+        orientation = None if config.orientation_model is None else orientation_network(config.orientation_model)
         return Localizer(*load_checkpoint(model), source, config, orientation)
 
     def _encoded(self, network: AnyNetwork) -> EncodedTiles:
@@ -168,7 +168,13 @@ class Localizer:
         return hashlib.sha256(f"{self.manifest.sha256}{self.config}".encode()).hexdigest()[:12]
 
 
-def _orientation_network(name: str) -> OrientationNetwork:
+def orientation_network(name: str) -> OrientationNetwork:
+    """The orientation network of a checkpoint (shipped name or folder).
+
+    Raises:
+        CheckpointError: it cannot be used.
+        ConfigError: it is another network.
+    """
     network, _ = load_checkpoint(name)
     if not isinstance(network, OrientationNetwork):
         raise ConfigError(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from geodistill_core.datasets.case import Case, PriorNoise, TileFile, is_picture, noisy_point
-from geodistill_core.datasets.kitti.frames import KittiFrame, draw_displacement
+from geodistill_core.datasets.kitti.frames import Displacement, KittiFrame, draw_displacement
 from geodistill_core.datasets.kitti.images import camera_truth, displaced_center
 from geodistill_core.datasets.kitti.pairs import SATELLITE_PX, SHIFT_RANGE_M
 from geodistill_core.datasets.kitti.records import read_oxts, read_oxts_record
@@ -25,6 +25,11 @@ TILE_SPACING_M = 20.0
 _ROLL_FIELD, _PITCH_FIELD = 3, 4
 
 
+def displacement_of(frame: KittiFrame, noise: PriorNoise) -> Displacement:
+    """What the list prescribes for a frame, or what chance does where it prescribes nothing."""
+    return frame.displacement or draw_displacement(noise.draws(frame.name))
+
+
 def kitti_case(frame: KittiFrame, noise: PriorNoise) -> Case:
     """The frame's prior and truth. Lists prescribe displacement and turn of the prior; where none does, they are drawn.
 
@@ -34,12 +39,11 @@ def kitti_case(frame: KittiFrame, noise: PriorNoise) -> Case:
         DatasetError: the record of the inertial unit is missing or malformed.
     """
     truth, record = camera_truth(frame), read_oxts_record(frame.oxts)
-    draws = noise.draws(frame.name)
-    shares = frame.displacement or draw_displacement(draws)
+    shares = displacement_of(frame, noise)
     if noise.gnss_sigma_m is None:
         point, sigma_m = displaced_center(frame, shares), SHIFT_RANGE_M / math.sqrt(3.0)
     else:
-        point, sigma_m = noisy_point(truth, noise.gnss_sigma_m, draws), noise.gnss_sigma_m
+        point, sigma_m = noisy_point(truth, noise.gnss_sigma_m, noise.draws(f"{frame.name} fix")), noise.gnss_sigma_m
     yaw = truth.yaw_enu_rad - math.radians(shares.turn * noise.heading_range_deg)
     prior = Prior(point.latitude, point.longitude, sigma_m, yaw, noise.sigma_yaw_rad)
     return Case(frame.name, prior, truth, float(record[_ROLL_FIELD]), float(record[_PITCH_FIELD]))
