@@ -66,11 +66,17 @@ class UnmeasuredSigmas:
 
 def convergence_rad(datum: LocalFrame, point: GeoPoint) -> float:
     """Angle from the datum's north to the north at `point`, counter-clockwise (their planes differ)."""
-    step = -_NORTH_STEP_DEG if point.latitude > 0.0 else _NORTH_STEP_DEG
-    east, north = datum.to_enu(point.latitude, point.longitude)
-    east_1, north_1 = datum.to_enu(point.latitude + step, point.longitude)
-    sign = math.copysign(1.0, step)
-    return math.atan2(-sign * (east_1 - east), sign * (north_1 - north))
+    return float(convergences_rad(datum, np.asarray(point.latitude), np.asarray(point.longitude)))
+
+
+def convergences_rad(datum: LocalFrame, latitude: Array, longitude: Array) -> Array:
+    """`convergence_rad` of many points at once, degrees in."""
+    # towards the equator, so that the step never crosses a pole
+    step = np.where(latitude > 0.0, -_NORTH_STEP_DEG, _NORTH_STEP_DEG)
+    east, north = datum.to_enu(latitude, longitude)
+    east_1, north_1 = datum.to_enu(latitude + step, longitude)
+    sign = np.sign(step)
+    return np.asarray(np.arctan2(-sign * (east_1 - east), sign * (north_1 - north)))
 
 
 def planar_pose(pose: Posed, datum: LocalFrame) -> PlanarPose:
