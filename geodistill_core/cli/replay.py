@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 from rich.markup import escape
 
+from geodistill_core.cli.fleet import JobsOption, RayOption, replay_fleet
 from geodistill_core.cli.output import JsonOption, emit, notes, progress
 from geodistill_core.cli.replay_options import (
     GnssSigmaOption,
@@ -16,18 +17,25 @@ from geodistill_core.cli.replay_options import (
     HeightOption,
     HeightSigmaOption,
     MountOption,
+    SalvageOption,
     SensorOption,
     TopicOption,
+    TruthDatumOption,
+    TruthGapOption,
+    TruthOffsetOption,
+    TruthOption,
     reader_options,
 )
-from geodistill_core.cli.summary import print_summary
+from geodistill_core.cli.summary import is_partial, print_summary
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def replay(
-    drive: Annotated[Path, typer.Argument(help="Drive: an .mcap file or a rosbag2 folder.")],
+    drives: Annotated[
+        list[Path], typer.Argument(metavar="DRIVE", help="A recording; of several each is run, and all are merged.")
+    ],
     *,
     map_path: Annotated[
         Optional[Path],  # noqa: UP045
@@ -50,6 +58,11 @@ def replay(
     sensor: SensorOption = None,
     gnss_sigma_m: GnssSigmaOption = None,
     heading_sigma_deg: HeadingSigmaOption = None,
+    truth: TruthOption = None,
+    truth_datum: TruthDatumOption = None,
+    truth_offset_s: TruthOffsetOption = 0.0,
+    truth_gap_s: TruthGapOption = None,
+    salvage: SalvageOption = False,
     threads: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, max=256, help="CPU threads of the network; figures depend on them [1; live: all]."),
@@ -59,17 +72,22 @@ def replay(
         Optional[float],  # noqa: UP045
         typer.Option(min=0.05, max=20.0, help="Speed of a live replay [1]."),
     ] = None,
+    jobs: JobsOption = None,
+    ray: RayOption = None,
     timing: Annotated[
         bool,
         typer.Option("--timing", help="Measure latency and throughput; the output then varies from run to run."),
     ] = False,
     json_path: JsonOption = None,
 ) -> None:
-    """Run a recorded drive and score it against its ground truth.
+    """Run recorded drives and score them against their ground truth.
 
     Offline the frames go through the localizer in this process: nothing is lost, and every file is the same
     byte for byte every time (latency and throughput are null unless --timing is given). Exits with 3 when
-    frames were dropped. Ctrl-C leaves a report of what was done, marked as incomplete.
+    frames were dropped or lost to damage. Ctrl-C leaves a report of what was done, marked as incomplete.
+
+    Several drives go to OUTPUT/drives/NAME and are merged in OUTPUT [runs/fleet], with the same figures however they
+    are spread. Run again, what is finished is kept.
     """
     from geodistill_core.errors import ConfigError
     from geodistill_core.evaluation.live import replay_live
@@ -83,6 +101,11 @@ def replay(
         sensors=sensor,
         gnss_sigma_m=gnss_sigma_m,
         heading_sigma_deg=heading_sigma_deg,
+        truth=truth,
+        truth_datum=truth_datum,
+        truth_offset_s=truth_offset_s,
+        truth_gap_s=truth_gap_s,
+        salvage=salvage,
     )
     plan = ReplayPlan(
         model=model,
@@ -93,9 +116,15 @@ def replay(
         threads=threads or 1,
         timing=timing,
     )
-    folder = output or Path("runs") / drive.stem
     if rate is not None and not live:
         raise ConfigError(f"--rate {rate:g} is the speed of a live replay; add --live, or leave it out")
+    if len(drives) > 1 or jobs is not None or ray is not None:
+        if live:
+            raise ConfigError("--live plays one drive in real time; give one, without --jobs and --ray")
+        replay_fleet(drives, output or Path("runs") / "fleet", plan, jobs=jobs, ray=ray, json_path=json_path)
+        return
+    (drive,) = drives
+    folder = output or Path("runs") / drive.stem
     try:
         if live:
             summary = replay_live(drive, folder, plan, rate or 1.0, threads or 0)
@@ -109,8 +138,3 @@ def replay(
     notes().print(f"[dim]report: {escape(str(folder / 'report.html'))}[/dim]", soft_wrap=True)
     if is_partial(summary):
         raise typer.Exit(3)
-
-
-def is_partial(summary: dict[str, Any]) -> bool:
-    """Whether anything of the drive is missing from these metrics."""
-    return bool(summary["dropped"]) or "incomplete" in summary

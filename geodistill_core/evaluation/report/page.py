@@ -68,9 +68,9 @@ def render_report(report: Report) -> str:
         _timeline(report, columns),
         _frames(report, columns, view),
         _worst(report, columns),
-        _errors(report, columns),
-        _honesty(columns),
-        _run(report, columns),
+        errors_section(report, columns),
+        honesty_section(columns),
+        run_section(report, columns),
     )
     return whole_page(report.title, content, asset("scrubber.js") if report.results else "")
 
@@ -85,10 +85,10 @@ def _header(report: Report) -> Markup:
 def _drive(report: Report, view: View | None) -> Markup:
     if view is None:
         nothing = "No frame was localized and none has ground truth, or they are too far apart for one picture."
-        return _section("The drive", element("p", nothing, css="empty"))
+        return section("The drive", element("p", nothing, css="empty"))
     keys = legend(("path", "ground truth"), ("pose", "estimate with 95 % ellipse"), ("fix", "GNSS fix"))
     imagery = backdrop(report.source, view, view.pixels(way(report.results)))
-    return _section("The drive", keys, trajectory_svg(report.results, view, imagery))
+    return section("The drive", keys, trajectory_svg(report.results, view, imagery))
 
 
 def _timeline(report: Report, columns: Columns) -> Markup:
@@ -99,7 +99,7 @@ def _timeline(report: Report, columns: Columns) -> Markup:
         keys.append(("dropped", "dropped frame"))
     merged = math.ceil(len(report.results) / MAX_POINTS)
     said = element("p", f"Each point is the largest of {merged} frames.", css="remark") if merged > 1 else NOTHING
-    return _section("Error over time", legend(*keys), error_timeline(report.results, columns), said)
+    return section("Error over time", legend(*keys), error_timeline(report.results, columns), said)
 
 
 def _frames(report: Report, columns: Columns, view: View | None) -> Markup:
@@ -108,15 +108,16 @@ def _frames(report: Report, columns: Columns, view: View | None) -> Markup:
     keys = legend(("answer", "estimate, 95 % ellipse"), ("truth", "ground truth"), ("fix", "GNSS"))
     pictures = {frame.index: frame for frame in [*report.sample, *report.worst]}
     data = scrubber_data(report.results, columns, pictures.values(), view)
-    return _section("Frame by frame", keys, scrubber(), data)
+    return section("Frame by frame", keys, scrubber(), data)
 
 
 def _worst(report: Report, columns: Columns) -> Markup:
     frames = list(report.worst)[:SHOWN_WORST]
-    return _section("Largest errors", cards(frames, columns)) if frames else NOTHING
+    return section("Largest errors", cards(frames, columns)) if frames else NOTHING
 
 
-def _errors(report: Report, columns: Columns) -> Markup:
+def errors_section(report: Report, columns: Columns) -> Markup:
+    """Distribution of the error and what it depends on; nothing without truth."""
     position_m = columns.position_m[np.isfinite(columns.position_m)]
     if not len(position_m):
         return NOTHING
@@ -130,10 +131,11 @@ def _errors(report: Report, columns: Columns) -> Markup:
         ("estimate", "estimate, median"), ("bound", "10 % to 90 %"), ("gnss", "GNSS"), ("ideal", "as claimed")
     )
     charts = element("div", distribution, *error_against(columns), css="pair")
-    return _section("How good, and when", error_table(report.summary), recall_line(report.summary), keys, charts)
+    return section("How good, and when", error_table(report.summary), recall_line(report.summary), keys, charts)
 
 
-def _honesty(columns: Columns) -> Markup:
+def honesty_section(columns: Columns) -> Markup:
+    """Whether the claimed covariances hold; nothing without truth."""
     if not np.isfinite(columns.nees).any():
         return NOTHING
     keys = legend(("estimate", "observed"), ("ideal", "calibrated, 95 % band for independent frames"))
@@ -144,10 +146,11 @@ def _honesty(columns: Columns) -> Markup:
         "Below the horizontal line the answer is offered for use; right of the diagonal the claim was wrong."
     )
     said = element("p", remark, css="remark")
-    return _section("How honest", keys, reliability, nees_table(columns), element("h3", "Integrity"), said, diagrams)
+    return section("How honest", keys, reliability, nees_table(columns), element("h3", "Integrity"), said, diagrams)
 
 
-def _run(report: Report, columns: Columns) -> Markup:
+def run_section(report: Report, columns: Columns) -> Markup:
+    """Drops, latency, configuration and versions."""
     s = report.summary
     facts: dict[str, Any] = {"model": s["model"], "map": s["map"], **report.configuration}
     if s["seed"] is not None:
@@ -156,8 +159,9 @@ def _run(report: Report, columns: Columns) -> Markup:
         facts["throughput"] = f"{s['throughput_hz']:.1f} frames per second"
     operation = element("div", drops_table(s), latency_figure(columns) or NOTHING, css="pair")
     lists = element("div", definitions("Configuration", facts), definitions("Versions", s["versions"]), css="lists")
-    return _section("The run", operation, lists)
+    return section("The run", operation, lists)
 
 
-def _section(title: str, *content: Markup) -> Markup:
+def section(title: str, *content: Markup) -> Markup:
+    """A part of the page under its title."""
     return element("section", element("h2", title), join(*content))
