@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from geodistill_core.types import CameraModel, Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior, Status
 
 if TYPE_CHECKING:
+    from geodistill_core.bags.drive_writer import DriveWriter
     from geodistill_core.localization.localizer import Localizer, LocalizerConfig
     from geodistill_core.maps import open_map
 
 __version__ = "0.1.0"
 __all__ = [
     "CameraModel",
+    "DriveWriter",
     "Estimate",
     "GeoPoint",
     "GroundImage",
@@ -33,6 +35,10 @@ def __getattr__(name: str) -> object:
         from geodistill_core.localization import localizer
 
         return getattr(localizer, name)
+    if name == "DriveWriter":
+        from geodistill_core.bags.drive_writer import DriveWriter
+
+        return DriveWriter
     if name == "open_map":
         from geodistill_core.maps import open_map
 

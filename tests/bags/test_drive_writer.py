@@ -14,7 +14,7 @@ from PIL import Image
 from pyproj import Geod, Transformer
 from rosbags.highlevel import AnyReader
 
-from geodistill_core.bags.drive_writer import DriveWriter
+from geodistill_core import DriveWriter
 from geodistill_core.bags.info import inspect_bag
 from geodistill_core.bags.manifest import load_manifest
 from geodistill_core.bags.reader import read_drive
