@@ -23,16 +23,17 @@ _FIELD_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _IDL_SEPARATOR = "=" * 80 + "\n"
 
 
+def is_standard(msgtype: str) -> bool:
+    """Whether a message type is one of ROS 2's own."""
+    return msgtype in typestore().fielddefs
+
+
 class Definitions:
     """The message types of one bag."""
 
     def __init__(self, definitions: Mapping[str, Definition]) -> None:
         self._definitions = definitions
         self._stores: dict[str, Any] = {}
-
-    def knows(self, msgtype: str) -> bool:
-        """Whether messages of this type can be decoded."""
-        return msgtype in typestore().fielddefs or msgtype in self._definitions
 
     def decode(self, cdr: bytes, msgtype: str) -> Any:
         """The message as rosbags' class; raises whatever foreign bytes and definitions provoke."""

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from geodistill_core.bags.definitions import is_standard
 from geodistill_core.bags.events import DriveEvent, by_stamp, recorded_events
 from geodistill_core.bags.frames import DriveFrame, FrameAssembler, ReaderOptions
 from geodistill_core.bags.manifest import DriveManifest, load_manifest
@@ -16,7 +17,7 @@ from geodistill_core.bags.messages import AttitudeReject, attitude_from
 from geodistill_core.bags.source import BagSource, open_bag
 from geodistill_core.bags.static_frames import static_mount
 from geodistill_core.bags.survey import DriveSurvey, survey_drive
-from geodistill_core.bags.topics import StreamKind, resolve_topics
+from geodistill_core.bags.topics import StreamKind, describe, resolve_topics
 from geodistill_core.bags.truth_source import TRUTH_KINDS, TruthMessages, TruthOptions
 from geodistill_core.errors import BagError
 from geodistill_core.localization.readings import HeadingSource
@@ -129,8 +130,9 @@ class DriveReader:
         """What is odd about this recording, a line each: damage, clocks, halts, what was assumed."""
         said = [] if self.source.salvage is None else self.source.salvage.lines()
         said += [self.source.remark] if self.source.remark else []
-        unknown = [f"{t} ({name})" for t, name in sorted(self._types.items()) if not self.source.types.knows(name)]
-        said += [f"ignored {topic}: its message type is unknown" for topic in unknown]
+        foreign = {topic: msgtype for topic, msgtype in self._types.items() if not is_standard(msgtype)}
+        if foreign:
+            said.append(f"ignored, of message types that are not known here: {describe(foreign)}")
         if self.heading_source is not self.options.buffer.heading_source:
             said.append("no attitude is recorded; the heading is the course over ground of the GNSS fixes")
         stated = (self.options.T_base_camera, self.options.mount, self.options.camera_height_m, self.manifest)

@@ -132,7 +132,7 @@ class SalvagedMcap(BagPart):
             self._learn_from(decompressed(data, head)[0], self._doubtful)
             return
         stamps = []
-        for opcode, start, end in records(content):
+        for opcode, start, _ in records(content):
             if opcode == MESSAGE:
                 channel, _, log_ns, _ = MESSAGE_HEAD.unpack_from(content, start)
                 self._counts[channel] += 1

@@ -84,7 +84,7 @@ def unpacked(data: mmap, head: ChunkHead) -> bytes:
 
 
 def decompressed(data: mmap, head: ChunkHead) -> tuple[bytes, bool]:
-    """As much of a chunk as can be decompressed, at most a byte more than it says it holds; whether without an error."""
+    """As much of a chunk as can be decompressed, at most a byte more than it says it holds; whether all went well."""
     stored, room = data[head.body : min(head.end, len(data))], min(head.size, MAX_CHUNK_BYTES) + 1
     pieces: list[bytes] = []
     try:
