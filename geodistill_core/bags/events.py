@@ -74,16 +74,14 @@ def by_stamp(events: Iterable[DriveEvent]) -> Iterator[DriveEvent]:
     """Sort recorded events by stamp within a sliding second; at equal stamps an image comes last.
 
     An event that arrives more than a second behind the newest stamp passes at once: whoever consumes it sees
-    a stamp that goes backwards, as a live subscriber would. So does one with a fault.
+    a stamp that goes backwards, as a live subscriber would. One with a wild stamp keeps its place in the recording.
     """
     heap: list[tuple[int, bool, int, DriveEvent]] = []
     newest_ns = 0
     for number, event in enumerate(events):
-        if event.fault is not None:
-            yield event
-            continue
-        heapq.heappush(heap, (event.stamp_ns, event.kind is StreamKind.IMAGE, number, event))
-        newest_ns = max(newest_ns, event.stamp_ns)
+        due_ns = newest_ns if event.fault == STAMP_WILD else event.stamp_ns
+        heapq.heappush(heap, (due_ns, event.kind is StreamKind.IMAGE, number, event))
+        newest_ns = max(newest_ns, due_ns)
         while heap[0][0] < newest_ns - REORDER_NS:
             yield heapq.heappop(heap)[3]
             if not heap:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from geodistill_core.errors import BagError
 METADATA = "metadata.yaml"
 SUFFIXES = (".mcap", ".db3")
 _MAX_METADATA_BYTES = 16_000_000
+_SPLIT, _MAX_FILES = re.compile(r"(.*)_(0|[1-9]\d{0,5})(\.mcap|\.db3)"), 10_000
 
 
 class FileKind(str, Enum):
@@ -95,19 +97,30 @@ def find_files(path: Path) -> BagFiles:
         return BagFiles(path, (path,))
     promise, remark = _promise(path / METADATA)
     files = {file.name: file for suffix in SUFFIXES for file in path.glob(f"*{suffix}")}
-    if promise is not None:
-        # a name from a file must not lead out of the folder
-        named = [PurePosixPath(name).name for name in promise.files]
-        files |= {name: path / name for name in named if (path / name).is_file()}
-        missing = tuple(name for name in named if name not in files)
-    else:
-        missing = ()
+    # a name from a file must not lead out of the folder
+    named = [PurePosixPath(name).name for name in promise.files] if promise else _numbered(sorted(files))
+    files |= {name: path / name for name in named if (path / name).is_file()}
+    missing = tuple(name for name in named if name not in files)
     if not files:
         raise BagError(
             f"{path} holds no .mcap or .db3 file; copy the recording again (where only {METADATA} is lost, "
             f"`ros2 bag reindex {path}` makes it anew)"
         )
     return BagFiles(path, tuple(files[name] for name in sorted(files)), missing, promise, remark)
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """The names `bag_1.mcap` to `bag_3.mcap` where there are the first and the last: a split recording has them all."""
+    found = [match for name in names if (match := _SPLIT.fullmatch(name))]
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for stem, number, suffix in (match.groups() for match in found):
+        numbers.setdefault((stem, suffix), []).append(int(number))
+    return [
+        f"{stem}_{number}{suffix}"
+        for (stem, suffix), known in numbers.items()
+        if max(known) - min(known) < _MAX_FILES
+        for number in range(min(known), max(known) + 1)
+    ]
 
 
 def _promise(file: Path) -> tuple[Promise | None, str | None]:

@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 from mcap.reader import make_reader
-from mcap.records import Channel, Message
-from mcap.stream_reader import StreamReader
+from mcap.records import Channel, Chunk, Message
+from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap.writer import CompressionType, IndexType, Writer
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as FolderWriter
@@ -90,6 +90,13 @@ def chunk_spans(path):
     with path.open("rb") as stream:
         summary = make_reader(stream).get_summary()
     return [(c.chunk_start_offset, c.chunk_start_offset + c.chunk_length) for c in summary.chunk_indexes]
+
+
+def chunk_counts(path):
+    """Messages in each chunk, by the reference reader."""
+    with path.open("rb") as stream:
+        chunks = [r for r in StreamReader(stream, emit_chunks=True).records if isinstance(r, Chunk)]
+    return [sum(isinstance(record, Message) for record in breakup_chunk(chunk)) for chunk in chunks]
 
 
 def flipped(data, at, count=8):
