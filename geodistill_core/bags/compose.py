@@ -180,7 +180,12 @@ def pose_stamped(stamp_ns: int, east_m: float, north_m: float, yaw_enu_rad: floa
 
 def static_transforms(stamp_ns: int, placed: Mapping[str, Array]) -> Any:
     """`tf2_msgs/TFMessage`: T_base_child (4x4) of each child of base_link."""
-    return _make(TF_MESSAGE, transforms=[_transform(stamp_ns, child, T) for child, T in placed.items()])
+    return _make(TF_MESSAGE, transforms=[_transform(stamp_ns, "base_link", child, T) for child, T in placed.items()])
+
+
+def moving_transform(stamp_ns: int, parent: str, child: str, T: Array) -> Any:
+    """`tf2_msgs/TFMessage`: T_parent_child (4x4) at one moment."""
+    return _make(TF_MESSAGE, transforms=[_transform(stamp_ns, parent, child, T)])
 
 
 def text(content: str) -> Any:
@@ -200,11 +205,11 @@ def quaternion(roll: float, pitch: float, yaw: float) -> Any:
     )
 
 
-def _transform(stamp_ns: int, child: str, T: Array) -> Any:
+def _transform(stamp_ns: int, parent: str, child: str, T: Array) -> Any:
     translation = _vector(*(float(value) for value in T[:3, 3]))
     return _make(
         "geometry_msgs/msg/TransformStamped",
-        header=header(stamp_ns, "base_link"),
+        header=header(stamp_ns, parent),
         child_frame_id=child,
         transform=_make("geometry_msgs/msg/Transform", translation=translation, rotation=_rotation(T[:3, :3])),
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from geodistill_core.bags import compose
 from geodistill_core.bags.reader import DriveFrame, DriveReader
-from geodistill_core.bags.topics import IMAGE_COMPRESSED, NAV_SAT_FIX
+from geodistill_core.bags.topics import IMAGE_COMPRESSED, NAV_SAT_FIX, TF_MESSAGE
 from geodistill_core.bags.writer import BagWriter, typestore
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.overlay import heatmap_picture, render_overlay
@@ -25,6 +25,7 @@ FIX_TOPIC = "/geodistill/fix"
 DATUM_TOPIC = "/geodistill/datum"
 OVERLAY_TOPIC = "/geodistill/overlay/compressed"
 HEATMAP_TOPIC = "/geodistill/heatmap/compressed"
+TF_TOPIC = "/tf"
 POSE_TYPE = "geometry_msgs/msg/PoseWithCovarianceStamped"
 TOPICS = {
     DATUM_TOPIC: NAV_SAT_FIX,
@@ -32,9 +33,12 @@ TOPICS = {
     FIX_TOPIC: NAV_SAT_FIX,
     HEATMAP_TOPIC: IMAGE_COMPRESSED,
     OVERLAY_TOPIC: IMAGE_COMPRESSED,
+    TF_TOPIC: TF_MESSAGE,
 }
 
 MAP_FRAME = "map"
+ANSWER_FRAME = "geodistill"
+"""The base as answered, for viewers to follow; the drive itself may place base_link elsewhere in its tree."""
 OVERLAY_PX = 256
 JPEG_QUALITY = 85
 _COVARIANCE_KNOWN = 3
@@ -61,11 +65,12 @@ class ResultBag:
             self._writer.add_topic(topic, msgtype, latched=topic == DATUM_TOPIC)
 
     def add(self, frame: DriveFrame, estimate: Estimate) -> None:
-        """Record pose, fix, heat map and overlay of an answered frame; raises CovarianceError."""
+        """Record pose, fix, frame, heat map and overlay of an answered frame; raises CovarianceError."""
         local = self._frame or self._place(frame, estimate)
         stamp_ns = estimate.stamp_ns
         self._writer.write(POSE_TOPIC, pose_message(estimate, local), stamp_ns)
         self._writer.write(FIX_TOPIC, _fix_message(estimate), stamp_ns)
+        self._writer.write(TF_TOPIC, _frame_message(estimate, local), stamp_ns)
         prior = frame.frame_prior.prior.point if frame.frame_prior else None
         truth = frame.truth.point if frame.truth else None
         pictures = {
@@ -107,6 +112,14 @@ def pose_message(estimate: Estimate, datum: LocalFrame) -> Any:
             covariance=np.array(covariance_36(pose.covariance, _UNMEASURED)),
         ),
     )
+
+
+def _frame_message(estimate: Estimate, datum: LocalFrame) -> Any:
+    """Where the answer's frame lies in the map frame."""
+    pose, T = planar_pose(estimate, datum), np.eye(4)
+    cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
+    T[:2, :2], T[:2, 3] = ((cos, -sin), (sin, cos)), (pose.east_m, pose.north_m)
+    return compose.moving_transform(estimate.stamp_ns, MAP_FRAME, ANSWER_FRAME, T)
 
 
 def _fix_message(estimate: Estimate) -> Any:
