@@ -38,12 +38,16 @@ TRUTH_SIGMA_M = 0.02
 
 _JPEG_TOPIC, _RAW_TOPIC = DEFAULT_TOPICS[StreamKind.IMAGE]
 _DATUM_TOPIC = DEFAULT_TOPICS[StreamKind.TRUTH_DATUM][0]
+_MAX_STEP_S = 10.0
 LATCHED = frozenset((TF_STATIC_TOPIC, _DATUM_TOPIC))
 """Said once, and again to whoever asks later."""
 
 
 class OdometryTrack:
-    """The pose in the frame odom that speeds and yaw rates add up to, from where they start."""
+    """The pose in the frame odom that speeds and yaw rates add up to, from where they start.
+
+    A vehicle that says nothing for over ten seconds counts as parked meanwhile.
+    """
 
     def __init__(self) -> None:
         self._x = self._y = self._yaw = 0.0
@@ -52,6 +56,8 @@ class OdometryTrack:
     def message(self, motion: MotionReading) -> Any:
         """`nav_msgs/Odometry` after one more reading."""
         step_s = 0.0 if self._last_ns is None else (motion.stamp_ns - self._last_ns) * 1e-9
+        if step_s > _MAX_STEP_S:
+            step_s = 0.0
         turn = motion.yaw_rate_radps * step_s
         middle = self._yaw + 0.5 * turn
         self._x += motion.speed_mps * step_s * math.cos(middle)

@@ -168,6 +168,23 @@ def test_the_sidecar_states_mount_topics_map_and_hashes(tmp_path):
         assert manifest.topics == {topic: info.msgtype for topic, info in reader.topics.items()}
 
 
+def test_odometry_adds_up_speeds_and_turns_and_stands_still_in_long_silences(tmp_path):
+    with DriveWriter(tmp_path / "drive.mcap", level_mount(2.0)) as drive:
+        for second, speed, rate in [
+            (0, 2.0, 0.0),
+            (1, 2.0, 0.0),
+            (2, 2.0, math.pi / 2),
+            (3, 2.0, 0.0),
+            (3603, 2.0, 0.0),
+        ]:
+            drive.motion(MotionReading((second + 1) * 1_000_000_000, speed, rate))
+    poses = [message.pose.pose for _, message in messages_of(drive.path, "/wheel/odometry")]
+    leaning = 2.0 * math.cos(math.pi / 4)
+    expected = [(0, 0), (2, 0), (2 + leaning, leaning), (2 + leaning, 2 + leaning), (2 + leaning, 2 + leaning)]
+    for pose, place in zip(poses, expected, strict=True):
+        assert (pose.position.x, pose.position.y) == pytest.approx(place, abs=1e-12)
+
+
 def test_an_interrupted_drive_leaves_neither_recording_nor_sidecar(tmp_path):
     with pytest.raises(KeyboardInterrupt), DriveWriter(tmp_path / "drive.mcap", level_mount(2.0)) as drive:
         drive.fix(1, HERE, 3.0)
@@ -191,7 +208,9 @@ def test_names_that_cannot_be_are_refused(tmp_path):
         DriveWriter(tmp_path / "drive.bag", level_mount(2.0))
 
 
-@pytest.mark.parametrize("angles", [(0.0, 0.0, 0.0), (3.0, 0.2, -3.1), (0.1, math.pi / 2, 0.4), (math.pi, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    "angles", [(0.0, 0.0, 0.0), (0.3, -0.2, 0.5), (3.0, 0.2, -3.1), (0.1, math.pi / 2, 0.4), (math.pi, 0.0, 0.0)]
+)
 def test_any_mount_is_written_as_the_same_rotation(tmp_path, angles):
     rotation, _ = cv2.Rodrigues(np.array(angles))
     mount = level_mount(1.5)
