@@ -220,15 +220,27 @@ def test_evo_finds_the_errors_that_the_metrics_state(run, tmp_path):
         np.testing.assert_allclose(found, values, rtol=1e-4, atol=2e-4)
 
 
+def test_the_answers_frame_lies_where_the_answer_is(run):
+    frames = {time: message.transforms for time, message in run.messages("/tf")}
+    for time, message in run.messages("/geodistill/pose"):
+        (moved,), pose = frames[time], message.pose.pose
+        assert (moved.header.frame_id, moved.child_frame_id) == (message.header.frame_id, "geodistill")
+        assert moved.header.stamp == message.header.stamp
+        place, turned = moved.transform.translation, moved.transform.rotation
+        assert (place.x, place.y, place.z) == (pose.position.x, pose.position.y, 0.0)
+        same = turned.z * pose.orientation.z + turned.w * pose.orientation.w
+        assert abs(same) == pytest.approx(1.0, abs=1e-12) and turned.x == turned.y == 0.0
+
+
 def test_ros2_bag_and_foxglove_find_the_schemas_and_the_index(run):
     from mcap.reader import make_reader
 
     with (run.folder / "results.mcap").open("rb") as stream:
         summary = make_reader(stream, validate_crcs=True).get_summary()
-        assert sum(1 for _ in make_reader(stream, validate_crcs=True).iter_messages()) == 4 * FRAMES + 1
+        assert sum(1 for _ in make_reader(stream, validate_crcs=True).iter_messages()) == 5 * FRAMES + 1
     assert {c.topic for c in summary.channels.values()} == {
         "/geodistill/pose", "/geodistill/fix", "/geodistill/datum",
-        "/geodistill/heatmap/compressed", "/geodistill/overlay/compressed",
+        "/geodistill/heatmap/compressed", "/geodistill/overlay/compressed", "/tf",
     }  # fmt: skip
     assert all(schema.encoding == "ros2msg" and schema.data for schema in summary.schemas.values())
     assert summary.chunk_indexes
