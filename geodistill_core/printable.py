@@ -8,4 +8,6 @@ import unicodedata
 
 def printable(text: str) -> str:
     """The text with everything but letters, signs, spaces and line breaks shown as a question mark."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" or unicodedata.category(c) == "Zs" else "?" for c in text)

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.segment import Segment
 from rich.table import Table
 
-from geodistill_core.printable import printable as printable
+from geodistill_core.printable import printable as printable  # noqa: PLC0414 - the verbs take it from here
 
 JsonOption = Annotated[
     Optional[str],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too

@@ -61,16 +61,15 @@ def _tip(columns: Columns, index: int, unit: str) -> str:
 
 
 def _runs(x: Array, values: Array) -> Iterator[list[Point]]:
-    """Stretches without gaps, thinned to the largest value of each of at most MAX_POINTS buckets."""
+    """Stretches without gaps, thinned to the largest value of each of at most MAX_POINTS buckets of frames."""
     bucket = max(1, math.ceil(len(x) / MAX_POINTS))
-    known = np.isfinite(values)
-    edges = np.flatnonzero(np.diff(known)) + 1
-    for part in np.split(np.arange(len(x)), edges):
-        if len(part) and known[part[0]]:
-            starts = range(0, len(part), bucket)
-            kept = (part[i : i + bucket] for i in starts)
-            tops = [int(one[np.argmax(values[one])]) for one in kept]
-            yield [(float(x[i]), float(values[i])) for i in tops]
+    rows = np.full((-(-len(x) // bucket), bucket), -np.inf)
+    rows.flat[: len(x)] = np.where(np.isfinite(values), values, -np.inf)
+    tops = np.arange(len(rows)) * bucket + rows.argmax(axis=1) if len(rows) else np.zeros(0, np.int64)
+    known = np.isfinite(values[tops])
+    for part in np.split(tops, np.flatnonzero(np.diff(known)) + 1):
+        if len(part) and np.isfinite(values[part[0]]):
+            yield [(float(x[i]), float(values[i])) for i in part]
 
 
 def error_distribution(errors_m: Sequence[float], gnss_m: Sequence[float]) -> Markup:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from geodistill_core.evaluation.metrics import FrameResult, frame_errors
+from geodistill_core.evaluation.metrics import FrameResult, offset_m
 from geodistill_core.evaluation.report.images import thumbnail
 from geodistill_core.localization.overlay import heatmap_picture
 from geodistill_core.types import Array, Estimate, GeoPoint, HeatMap
@@ -34,7 +34,8 @@ class GalleryFrame:
     """Pictures of frame number `index`, any of which may be missing.
 
     `ground` is the camera's, `tile` and `heat` the imagery and the heat map, `overlay` an answer already drawn on its
-    tile, which stands in where only that has been recorded. All JPEG.
+    tile, which stands in where only that has been recorded. All JPEG. `error_m` is the position error, minus infinity
+    where it cannot be scored.
     """
 
     index: int
@@ -43,12 +44,7 @@ class GalleryFrame:
     tile: Layer | None = None
     heat: Layer | None = None
     overlay: bytes | None = None
-
-    @property
-    def error_m(self) -> float:
-        """Position error, minus infinity where it cannot be scored."""
-        answer, truth = self.result.answer, self.result.truth
-        return frame_errors(answer, truth).position_m if answer and truth else -math.inf
+    error_m: float = -math.inf
 
     @property
     def size_bytes(self) -> int:
@@ -83,20 +79,20 @@ class FrameGallery:
 
         With the `estimate`, its tile and heat map are kept and the overlay is not drawn.
         """
-        frame, self._count = GalleryFrame(self._count, result), self._count + 1
-        even = frame.index % self._stride == 0
-        bad = frame.error_m > -math.inf and (
-            len(self._worst) < self._worst_limit or frame.error_m > self._worst[-1].error_m
-        )
+        index, self._count = self._count, self._count + 1
+        error_m = _error_m(result)
+        even = index % self._stride == 0
+        bad = error_m > -math.inf and (len(self._worst) < self._worst_limit or error_m > self._worst[-1].error_m)
         if not (even or bad):
             return
         frame = GalleryFrame(
-            frame.index,
+            index,
             result,
             thumbnail(ground_rgb, GROUND_WIDTH, QUALITY) if ground_rgb is not None else None,
             tile_layer(estimate) if estimate else None,
             heat_layer(estimate.heatmap) if estimate else None,
             thumbnail(overlay_rgb(), TILE_WIDTH, QUALITY) if overlay_rgb is not None and not estimate else None,
+            error_m,
         )
         if even:
             self._even.append(frame)
@@ -117,6 +113,12 @@ class FrameGallery:
     def worst(self) -> list[GalleryFrame]:
         """The largest position errors, worst first."""
         return list(self._worst)
+
+
+def _error_m(result: FrameResult) -> float:
+    if result.answer is None or result.truth is None:
+        return -math.inf
+    return math.hypot(*offset_m(result.answer.latitude, result.answer.longitude, result.truth))
 
 
 def tile_layer(estimate: Estimate) -> Layer:
