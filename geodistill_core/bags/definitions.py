@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encoded messages to objects, by the message definitions that the bag itself holds where they differ from ours.
 
-A definition is text from a stranger, and rosbags turns it into Python code: only names that are names get that far.
+A definition is text from a stranger that rosbags, once it has parsed it, turns into Python code: only those of the
+types that a drive consists of are parsed, and the parser lets nothing through but names and numbers.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
 from geodistill_core.bags.parts import Definition
@@ -18,8 +17,6 @@ from geodistill_core.bags.writer import typestore
 from geodistill_core.errors import BagError
 
 MAX_DEFINITION_CHARACTERS = 200_000
-_TYPE_NAME = re.compile(r"[A-Za-z]\w*(/[A-Za-z]\w*)+", re.ASCII)
-_FIELD_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _IDL_SEPARATOR = "=" * 80 + "\n"
 
 
@@ -78,22 +75,9 @@ def _parsed(msgtype: str, definition: Definition) -> Any:
                 types |= get_types_from_idl(part.partition("\n")[2] if part.startswith("IDL: ") else part)
     except Exception as error:  # whatever a parser makes of foreign text
         raise BagError(f"the bag's definition of {msgtype} cannot be read ({error}); record it again") from error
-    names: list[tuple[Any, re.Pattern[str]]] = [(name, _TYPE_NAME) for name in types]
-    for constants, fields in types.values():
-        names += [(name, _FIELD_NAME) for name, *_ in (*constants, *fields)]
-        names += [(name, _TYPE_NAME) for _, kind in fields for name in _referenced(kind)]
-    wrong = [name for name, pattern in names if not pattern.fullmatch(name)]
-    if wrong or msgtype not in types:
-        raise BagError(f"the bag's definition of {msgtype} defines {wrong[:1] or 'another type'}; it is damaged")
+    if msgtype not in types:
+        raise BagError(f"the bag's definition of {msgtype} defines {', '.join(types) or 'nothing'}; it is damaged")
     return types
-
-
-def _referenced(kind: Any) -> list[str]:
-    """The message type that a field is of, or is a list of."""
-    node, content = kind
-    if node == Nodetype.NAME:
-        return [content]
-    return [] if node == Nodetype.BASE else _referenced(content[0])
 
 
 def _fields(definition: Any) -> list[tuple[str, Any]]:

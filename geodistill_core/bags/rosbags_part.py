@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An intact SQLite file, or a recording that was compressed as a whole, as rosbags reads them.
 
-`AnyReader` would turn every message definition of the bag into code; the reader below it does not.
+`AnyReader` would turn every message definition of the bag into code and refuse the bag for one that is malformed; the
+reader below it does neither.
 """
 
 from __future__ import annotations

@@ -72,17 +72,13 @@ def test_r01_salvage_recovers_at_least_what_a_record_by_record_reader_can(record
         open_bag(path)
     assert exit_code(refused.value) == 4
     floor = record_by_record(data[:size])
-    try:
-        source = open_bag(path, salvage=True)
-    except BagError:
-        assert not floor
-        return
+    source = open_bag(path, salvage=True)
     counts = {topic: info.messages for topic, info in source.topics.items()}
     assert all(counts[topic] >= count for topic, count in floor.items())
     found = kept(source)
     assert found == content[: len(found)] and sum(counts.values()) == len(found)
-    # nobody recovers more than what lies before the cut, and all of that is there but for one block of zstd
-    assert len(found) >= CUTS[cut] * len(content) - 0.15 * len(content)
+    # of the last chunk, too, what lies before the cut is read: all but a block of zstd, 128 KiB
+    assert len(found) >= (max(CUTS[cut], 0.0) - 0.06) * len(content)
     told = source.salvage.to_json()
     assert told["damaged"] and told["messages"] == len(found)
     assert told["lost"]["messages"] == (0 if cut == "20 bytes" else None)

@@ -195,14 +195,14 @@ class SalvagedMcap(BagPart):
             self._gaps.add("the file fails its checksum: messages outside chunks may be wrong", 0, messages=0)
 
     def _close(self, index: Any) -> None:
-        """What the walk found, as a part of a bag. Definitions that no checksum covers serve where others lack."""
+        """What the walk found, as a part of a bag. Names that no checksum covers serve where others lack."""
         schemas, self._channels = ({**self._doubtful[kind], **self._known[kind]} for kind in (SCHEMA, CHANNEL))
         nameless = sum(count for channel, count in self._counts.items() if channel not in self._channels)
         if nameless:
             self._gaps.add("the definition of their topic is lost", 0, messages=nameless)
         self._pieces.sort(key=lambda piece: (piece.start_ns, piece.at))
         self.topics = topic_infos(self._channels, schemas, self._counts)
-        self.definitions = definitions_of(schemas)
+        self.definitions = definitions_of(self._known[SCHEMA])
         statistics = index.statistics if index else None
         self.expected: dict[str, int] | None = None
         if statistics is not None:
