@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import yaml
 from mcap.reader import make_reader
-from mcap.stream_reader import StreamReader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.rosbag2 import Reader
 
@@ -149,13 +148,7 @@ def test_sqlite_holds_the_same_messages(tree, whole, tmp_path):
     assert all(digest.startswith("RIHS01_") for digest in types.values())
 
 
-def test_chunks_are_as_large_as_asked_for_unless_one_message_is_larger(tree, tmp_path):
-    (bag,) = convert(tree, tmp_path, chunk_bytes=65536, raw_images=True)
-    with (bag.bag / f"{CITY}_0.mcap").open("rb") as stream:
-        records = list(StreamReader(stream, validate_crcs=True, emit_chunks=True).records)
-    chunks = [record for record in records if type(record).__name__ == "Chunk"]
-    assert chunks and all(chunk.uncompressed_crc for chunk in chunks)
-    assert max(chunk.uncompressed_size for chunk in chunks) < 2 * 65536
+def test_a_chunk_size_outside_64_to_256_kib_is_refused():
     for wrong in (1024, 1 << 20):
         with pytest.raises(ConfigError, match="chunks of"):
             BagOptions(chunk_bytes=wrong)
