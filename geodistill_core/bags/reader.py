@@ -45,6 +45,11 @@ class DriveReader:
         return self.source.path
 
     @property
+    def truth_file(self) -> Path | None:
+        """The trajectory file that the truth comes from, None where it is a topic or nothing."""
+        return self.options.truth.file(self._types)
+
+    @property
     def image_count(self) -> int:
         """Recorded images."""
         return self.source.topics[self.topics[StreamKind.IMAGE]].messages

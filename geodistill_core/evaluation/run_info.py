@@ -55,9 +55,13 @@ def run_info(reader: DriveReader, localizer: Localizer, map_path: Path, mode: st
         **_chosen(reader.options),
         **origin,
     }
+    if reader.truth_file is not None:
+        configuration["truth"] = reader.truth_file.name
     if localizer.config.orientation_model:
         configuration["orientation model"] = Path(localizer.config.orientation_model).name
     hashes = {"bag": sha256_of(reader.path), "map": sha256_of(map_path), "model": localizer.manifest.sha256}
+    if reader.truth_file is not None:
+        hashes["truth"] = sha256_of(reader.truth_file)
     return RunInfo(title, localizer.manifest.name, map_path.name, seed, configuration, localizer.fingerprint(), hashes)
 
 
@@ -91,6 +95,15 @@ def _chosen(options: ReaderOptions) -> dict[str, str]:
         said["GNSS sigma where none is stated"] = f"{options.default_sigma_m:g} m"
     if options.default_sigma_yaw_rad != standard.default_sigma_yaw_rad:
         said["heading sigma where none is stated"] = f"{options.default_sigma_yaw_rad:g} rad"
+    truth = options.truth
+    if truth.datum is not None:
+        said["truth datum"] = f"{truth.datum.latitude!r}, {truth.datum.longitude!r}"
+    if truth.offset_s:
+        said["truth offset"] = f"{truth.offset_s:g} s"
+    if truth.max_gap_s != standard.truth.max_gap_s:
+        said["truth gap"] = f"{truth.max_gap_s:g} s at most"
+    if options.salvage:
+        said["salvage"] = "yes"
     for name in options.buffer.__slots__:
         value = getattr(options.buffer, name)
         if value != getattr(standard.buffer, name):
