@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,15 @@ def _named(verdicts: Verdicts, evaluation: Evaluation) -> dict[str, str]:
     if not verdicts.skipped:
         return {}
     lines = _lines(evaluation.lists)
-    root = f"{evaluation.root}{os.sep}"
-    return {lines.get(key, key): why.replace(root, "") for key, why in sorted(verdicts.skipped.items())}
+    # lists may lie beside the data set
+    folders = [
+        f"{folder}{os.sep}" for folder in (evaluation.root, *(path.parent for path in evaluation.lists.values()))
+    ]
+    told = {}
+    for key, why in sorted(verdicts.skipped.items()):
+        short = reduce(lambda text, folder: text.replace(folder, ""), folders, why)
+        told[lines.get(key, key)] = short if Path(key).stem in short else f"{key}: {short}"
+    return told
 
 
 def _lines(lists: Mapping[str, Path]) -> dict[str, str]:
