@@ -135,7 +135,7 @@ def _named(verdicts: Verdicts, evaluation: Evaluation) -> dict[str, str]:
     ]
     told = {}
     for key, why in sorted(verdicts.skipped.items()):
-        short = reduce(lambda text, folder: text.replace(folder, ""), folders, why)
+        short = reduce(lambda text, folder: text.replace(f"{folder}{os.sep}", ""), folders, why)
         told[lines.get(key, key)] = short if Path(key).stem in short else f"{key}: {short}"
     return told
 
