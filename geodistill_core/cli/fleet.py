@@ -83,7 +83,7 @@ def print_fleet(out: Console, summary: Mapping[str, Any]) -> None:
         cells = (number(position[key], 2, " m") for key in ("median", "p90", "max"))
         frames = f"{run['frames_localized']} of {run['frames']}"
         shown.add_row(name, frames, *cells, number(run["yaw_error_deg"]["median"], 2, "°"))
-    for name, problem in sorted(summary["failed"].items()):
-        shown.add_row(name, f"[red]failed: {escape(problem)}[/red]")
     out.print()
     out.print(shown)
+    for name, problem in sorted(summary["failed"].items()):
+        out.print(f"[red]{name} could not be run: {escape(problem)}[/red]", soft_wrap=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geodistill_core.errors import BagError, ConfigError, GeodistillError
+from geodistill_core.printable import printable
 
 DRIVES_FOLDER = "drives"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
@@ -86,8 +87,7 @@ def fate_of(work: Work, job: DriveJob) -> Fate:
 
 def _failed(job: DriveJob, problem: str, exit_code: int) -> Fate:
     said = " ".join(problem.replace(f"{job.bag.parent}/", "").split())
-    # names out of a recording may hold anything
-    return Fate(job.name, "".join(c if c.isprintable() else "?" for c in said), exit_code=exit_code)
+    return Fate(job.name, printable(said), exit_code=exit_code)
 
 
 def one_by_one(work: Work, jobs: Sequence[DriveJob]) -> Generator[Fate, None, None]:

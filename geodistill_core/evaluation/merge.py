@@ -109,7 +109,6 @@ def fleet_info(runs: Mapping[str, DriveRun], count: int) -> RunInfo:
     shared = dict(infos[0]["configuration"]) if infos else {}
     for info in infos:
         shared = {key: value for key, value in shared.items() if info["configuration"].get(key) == value}
-    hashes = {f"{kind} of {name}": digest for name, run in runs.items() for kind, digest in run.info["hashes"].items()}
     return RunInfo(
         f"{len(runs)} drives" if len(runs) == count else f"{len(runs)} of {count} drives",
         _joined((info["model"] for info in infos), "models"),
@@ -117,8 +116,15 @@ def fleet_info(runs: Mapping[str, DriveRun], count: int) -> RunInfo:
         None,
         shared,
         _joined((info["fingerprint"] for info in infos), "fingerprints"),
-        hashes,
+        _hashes(runs),
     )
+
+
+def _hashes(runs: Mapping[str, DriveRun]) -> dict[str, str]:
+    """What is the same for all drives once, the rest for each of them."""
+    named = [(name, kind, digest) for name, run in runs.items() for kind, digest in run.info["hashes"].items()]
+    shared = {kind: {digest for _, other, digest in named if other == kind} for _, kind, _ in named}
+    return {kind if len(shared[kind]) == 1 else f"{kind} of {name}": digest for name, kind, digest in named}
 
 
 def _joined(values: Iterable[str], many: str) -> str:

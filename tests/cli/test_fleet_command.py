@@ -116,6 +116,14 @@ def test_the_page_names_every_drive_and_links_to_its_page(serial):
     assert "12 of 12 frames localized" in page
 
 
+def test_two_fleets_are_compared_drive_by_drive(geodistill, serial, tmp_path):
+    shutil.copytree(serial, tmp_path / "again")
+    ran = geodistill("compare", serial, tmp_path / "again", "-o", tmp_path / "out", "--json", "-")
+    assert ran.code == 0, ran.err
+    (comparison,) = json.loads(ran.out)["comparisons"]
+    assert comparison["verdict"] == "undecided" and comparison["pairs"] == 12
+
+
 def test_finished_drives_are_kept_and_changed_ones_run_again(geodistill, drives, checkpoint, serial, tmp_path):
     for bag in drives:
         for suffix in (".mcap", ".mbtiles", ".json"):
