@@ -20,6 +20,7 @@ from geodistill_core.evaluation.dataset_question import PaperOptions, Question, 
 from geodistill_core.evaluation.dataset_tiles import metric_tile, whole_tile
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.models.base import AnyNetwork
+from geodistill_core.models.orientation import OrientationNetwork
 from geodistill_core.types import DEFAULT_CAMERA_HEIGHT_M, MapTile, Prior
 
 ANY_EXTENT_M = 96.0
@@ -82,9 +83,11 @@ class VigorPapers:
 
     def fitted(self, tile: MapTile, network: AnyNetwork) -> MapTile:
         """See `PaperSet`."""
-        if network.map_size_px is not None:
-            return whole_tile(tile, network)
-        return metric_tile(tile, network, ANY_EXTENT_M)
+        # the exact orientation network draws its pictures at one scale
+        scaled = isinstance(network, OrientationNetwork) and network.geometry == "corrected"
+        if network.map_size_px is None or scaled:
+            return metric_tile(tile, network, ANY_EXTENT_M)
+        return whole_tile(tile, network)
 
 
 def _parse(folder: Path, line: str, where: str) -> VigorSample:

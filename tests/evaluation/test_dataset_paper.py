@@ -170,6 +170,38 @@ def test_a_batch_gives_what_its_samples_give_alone():
         assert a.yaw_rad == pytest.approx(b.yaw_rad, abs=1e-4)
 
 
+class Compass(Planted):
+    """An orientation network that knows by how much the panorama was turned, and is half a degree off."""
+
+    def __init__(self, turns_rad):
+        super().__init__()
+        self.turns_rad = turns_rad
+
+    def prepare_ground(self, image, reference_yaw_enu_rad=0.0):
+        return super().prepare_ground(image)
+
+    def yaw(self, ground, map_features):
+        return torch.tensor([math.pi / 2 + turn + math.radians(0.5) for turn in self.turns_rad])
+
+
+def test_an_orientation_network_tells_the_one_heading_that_is_searched():
+    options, split = PaperOptions(45.0, seed=3), VigorSplit("same", "test")
+    samples = VigorPapers(vigor_tree()[0], split, options)
+    turns = [-error.yaw_rad for error in vigor_errors(Planted(), options, split)]
+    network = Planted()
+    judge = PaperJudge(samples, network, manifest_of("planted"), options, Compass(turns))
+    errors = scored(one.result for one in judge.answer([judge.load(i) for i in range(len(judge))]))
+    assert network.yaws[0].shape == (4, 1)
+    assert np.degrees([error.yaw_rad for error in errors]) == pytest.approx([0.5] * 4, abs=1e-3)
+
+
+def test_the_exact_orientation_network_reads_tiles_at_its_own_scale():
+    network = build("geodistill_orientation", metres_per_pixel=0.1)
+    samples = VigorPapers(vigor_tree()[0], VigorSplit("same", "test", cities=("Seattle",)), PaperOptions())
+    tile = samples.fitted(samples.question(0, network).tile, network)
+    assert tile.metres_per_pixel == 0.1 and tile.valid.shape == (512, 512)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
