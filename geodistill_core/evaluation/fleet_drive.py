@@ -66,14 +66,16 @@ def replay_or_keep(plan: ReplayPlan, job: DriveJob) -> bool:
 
 def _marker(plan: ReplayPlan, job: DriveJob) -> str:
     """What a finished run stands on, and what it left: hashes of plan, versions, inputs and outputs."""
-    map_path = plan.map_path or map_beside(read_drive(job.bag, plan.reader))
-    models = [plan.model, plan.orientation_model]
-    inputs = [job.bag, map_path, sidecar_path(job.bag), Path(plan.reader.truth.source or "")]
+    reader, models = read_drive(job.bag, plan.reader), [plan.model, plan.orientation_model]
+    inputs = [job.bag, plan.map_path or map_beside(reader), sidecar_path(job.bag), reader.truth_file]
     outputs = [job.folder / name for name in (METRICS, "run.json", "frames.csv")]
+    truth = replace(plan.reader.truth, source="") if reader.truth_file else plan.reader.truth
+    # files count by what they hold, not by where they lie
+    settings = replace(plan, model="", map_path=None, orientation_model=None, reader=replace(plan.reader, truth=truth))
     stands_on = {
-        "plan": hashlib.sha256(repr(plan).encode()).hexdigest(),
+        "plan": hashlib.sha256(repr(settings).encode()).hexdigest(),
         "versions": versions(),
         "models": [read_manifest(resolve(name)).sha256 for name in models if name],
-        "files": [sha256_of(path) if path.exists() and path != Path() else None for path in [*inputs, *outputs]],
+        "files": [sha256_of(path) if path and path.exists() else None for path in [*inputs, *outputs]],
     }
     return to_json(stands_on)

@@ -71,14 +71,21 @@ def _connect(ray: ModuleType, address: str, count: int | None) -> None:
         except Exception as error:  # Ray raises bare ones, too
             ray.shutdown()
             if not left:
-                said = _line(error, 0)
-                raise ConfigError(f"no Ray cluster answers at {address!r}: {said}; start one, or use --jobs") from error
+                raise ConfigError(
+                    f"no Ray cluster answers at {address!r}: {_why(error)}; start one, or use --jobs"
+                ) from error
 
 
 def _reach(address: str) -> None:
     """Ray itself tries for minutes; raises OSError."""
     if found := re.fullmatch(r"(?:ray://)?(.+):(\d{1,5})", address):
         socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=_REACH_S).close()
+
+
+def _why(error: BaseException) -> str:
+    if "InvalidAuthToken" in f"{error} {error.__cause__}":
+        return "it asks for a token (set RAY_AUTH_MODE=token and the cluster's RAY_AUTH_TOKEN)"
+    return _line(error, 0)
 
 
 def _remote_fate(work: Work, job: DriveJob) -> Fate:

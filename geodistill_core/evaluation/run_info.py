@@ -12,6 +12,8 @@ from typing import Any
 from geodistill_core.bags.manifest import DriveManifest, sha256_of
 from geodistill_core.bags.reader import DriveReader, ReaderOptions
 from geodistill_core.localization import Localizer
+from geodistill_core.models.checkpoint import resolve
+from geodistill_core.models.manifest import read_manifest
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,12 @@ def run_info(reader: DriveReader, localizer: Localizer, map_path: Path, mode: st
         **_chosen(reader.options),
         **origin,
     }
+    hashes = {"bag": sha256_of(reader.path), "map": sha256_of(map_path), "model": localizer.manifest.sha256}
     if reader.truth_file is not None:
         configuration["truth"] = reader.truth_file.name
     if localizer.config.orientation_model:
         configuration["orientation model"] = Path(localizer.config.orientation_model).name
-    hashes = {"bag": sha256_of(reader.path), "map": sha256_of(map_path), "model": localizer.manifest.sha256}
+        hashes["orientation model"] = read_manifest(resolve(localizer.config.orientation_model)).sha256
     if reader.truth_file is not None:
         hashes["truth"] = sha256_of(reader.truth_file)
     return RunInfo(title, localizer.manifest.name, map_path.name, seed, configuration, localizer.fingerprint(), hashes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -164,8 +164,10 @@ class Localizer:
         return -0.5 * (distance_sq[None] / prior.sigma_m**2 + (yaw_sq / prior.sigma_yaw_rad**2)[:, None, None])
 
     def fingerprint(self) -> str:
-        """Identifies model and settings in reports."""
-        return hashlib.sha256(f"{self.manifest.sha256}{self.config}".encode()).hexdigest()[:12]
+        """Identifies model and settings in reports, wherever checkpoints lie."""
+        name = self.config.orientation_model
+        config = replace(self.config, orientation_model=name and Path(name).name)
+        return hashlib.sha256(f"{self.manifest.sha256}{config}".encode()).hexdigest()[:12]
 
 
 def orientation_network(name: str) -> OrientationNetwork:

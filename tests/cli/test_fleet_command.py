@@ -151,9 +151,10 @@ def test_finished_drives_are_kept_and_changed_ones_run_again(geodistill, drives,
 
 
 @pytest.mark.parametrize("changed", [{"prior": "flat"}, {"threads": 2}, {"reader": ReaderOptions(sigma_height_m=0.1)}])
-def test_another_plan_is_another_run(drives, checkpoint, serial, tmp_path, changed):
+def test_another_plan_is_another_run_but_another_place_is_not(drives, checkpoint, serial, tmp_path, changed):
     shutil.copytree(serial / "drives" / "east", tmp_path / "east")
-    job, plan = DriveJob("east", drives[1], tmp_path / "east"), ReplayPlan(model=str(checkpoint))
+    shutil.copytree(checkpoint, tmp_path / "model")
+    job, plan = DriveJob("east", drives[1], tmp_path / "east"), ReplayPlan(model=str(tmp_path / "model"))
     assert replay_or_keep(plan, job)
     assert not replay_or_keep(replace(plan, **changed), job)
 
