@@ -129,8 +129,12 @@ def kitti(
 def _run(evaluation: Evaluation, folder: Path, json_path: str | None) -> None:
     from geodistill_core.evaluation.dataset_eval import evaluate, is_partial
 
-    with progress(f"{evaluation.dataset} {evaluation.split}", total=len(evaluation.judge)) as step:
-        summary = evaluate(evaluation, folder, step)
+    try:
+        with progress(f"{evaluation.dataset} {evaluation.split}", total=len(evaluation.judge)) as step:
+            summary = evaluate(evaluation, folder, step)
+    except KeyboardInterrupt:
+        notes().print("stopped; the same command goes on from here")
+        raise
     emit(summary, json_path, lambda out: print_dataset_summary(out, summary))
     notes().print(f"[dim]samples: {folder / f'frames{evaluation.table}'}[/dim]")
     if is_partial(summary):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from geodistill_core.bags.manifest import sha256_of
 from geodistill_core.datasets.files import read_lines
 from geodistill_core.errors import ConfigError
 from geodistill_core.evaluation.baselines import BASELINE_KEYS
-from geodistill_core.evaluation.dataset_run import BAD_FILE, BAD_LABEL, Judge, Pace, Verdicts, forget, judge_all
+from geodistill_core.evaluation.dataset_run import BAD_FILE, BAD_LABEL, Judge, Pace, Verdicts, claim, judge_all
 from geodistill_core.evaluation.files import versions, write_json
 from geodistill_core.evaluation.frame_table import SUFFIXES, write_frames
 from geodistill_core.evaluation.metrics import POSITION_RECALL_M, FrameResult, scored, share_within, summarize
@@ -66,23 +67,26 @@ class Evaluation:
 
 
 def evaluate(evaluation: Evaluation, folder: Path, step: Callable[..., None] = lambda count=1: None) -> dict[str, Any]:
-    """Judge every sample and leave metrics.json, run.json and the per-sample table in `folder`; returns the metrics.
+    """Judge every sample and leave run.json, the per-sample table and, last, metrics.json in `folder`.
 
-    `step(count)` counts samples. An evaluation that was stopped goes on where it was.
+    `step(count)` counts samples. An evaluation that was stopped goes on where it was. Returns the metrics.
 
     Raises:
         ConfigError: the folder holds the beginning of another evaluation.
         DatasetError: no sample can be read.
     """
     info = evaluation.info()
-    identity = info.to_json() | {"version": __version__, "samples": len(evaluation.judge)}
+    parts = claim(folder, info.to_json() | {"version": __version__, "samples": len(evaluation.judge)})
+    metrics, partial = folder / "metrics.json", folder / ".metrics.json.partial"
+    metrics.unlink(missing_ok=True)
     with torch_threads(evaluation.threads):
-        verdicts = judge_all(evaluation.judge, folder, identity, evaluation.pace, step)
+        verdicts = judge_all(evaluation.judge, parts, evaluation.pace, step)
     summary = summarize_verdicts(verdicts, info) | {"skipped": _named(verdicts, evaluation)}
     write_json(folder / "run.json", info.to_json())
     write_frames(folder / f"frames{evaluation.table}", verdicts.results)
-    write_json(folder / "metrics.json", summary)
-    forget(folder)
+    write_json(partial, summary)
+    partial.replace(metrics)
+    shutil.rmtree(parts)
     return summary
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -86,19 +85,12 @@ class Verdicts:
 _TABLES = ("center", "random", "results")
 
 
-def judge_all(
-    judge: Judge[Any], folder: Path, identity: Mapping[str, Any], pace: Pace, step: Callable[..., None]
-) -> Verdicts:
-    """Answer every sample; `step(count)` counts them.
-
-    What is done is kept in `folder` until the end, and taken from there if an evaluation of the same `identity` was
-    stopped before. The caller removes it with `forget` once the results are safe.
+def judge_all(judge: Judge[Any], parts: Path, pace: Pace, step: Callable[..., None]) -> Verdicts:
+    """Answer every sample; `step(count)` counts them. What is done is kept in `parts`, and taken from there.
 
     Raises:
-        ConfigError: the folder holds the beginning of another evaluation.
         DatasetError: no sample could be read.
     """
-    parts = _claimed(folder, identity)
     size = pace.batch * -(-_PART_SAMPLES // pace.batch)
     verdicts = Verdicts()
     with ThreadPoolExecutor(pace.workers) as pool:
@@ -122,23 +114,23 @@ def judge_all(
     return verdicts
 
 
-def forget(folder: Path) -> None:
-    """Remove what was kept for resuming."""
-    shutil.rmtree(folder / PARTS_FOLDER, ignore_errors=True)
+def claim(folder: Path, identity: Mapping[str, Any]) -> Path:
+    """The folder for what is done until all is, empty or left by an evaluation of the same identity.
 
-
-def _claimed(folder: Path, identity: Mapping[str, Any]) -> Path:
+    Raises:
+        ConfigError: it holds the beginning of another evaluation, or cannot be written.
+    """
     parts = folder / PARTS_FOLDER
-    claim = parts / "identity"
+    note = parts / "identity"
     wanted = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    if claim.exists() and claim.read_text(encoding="utf-8") != wanted:
+    if note.exists() and note.read_text(encoding="utf-8") != wanted:
         raise ConfigError(
             f"{folder} holds the beginning of another evaluation (other data, model or options); give another "
             f"--output, or remove {parts}"
         )
     try:
         parts.mkdir(parents=True, exist_ok=True)
-        claim.write_text(wanted, encoding="utf-8")
+        note.write_text(wanted, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write {parts}: {error.strerror}; give another --output") from error
     return parts

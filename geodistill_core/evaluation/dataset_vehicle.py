@@ -84,7 +84,12 @@ class VehicleJudge:
             tiles = next(tiles for tiles in self.plan.maps if tiles.name == map_name)
             centers = np.array([tile.center_degrees for tile in tiles.tiles])
             source = PlacedImages([tile.path for tile in tiles.tiles], centers, tiles.naming, f"the map {map_name}")
-            self._localizers[map_name] = Localizer.load(self.model, source, self.config)
+            first = next(iter(self._localizers.values()), None)
+            self._localizers[map_name] = (
+                Localizer.load(self.model, source, self.config)
+                if first is None
+                else Localizer(first.network, first.manifest, source, self.config, first.orientation)
+            )
         return self._localizers[map_name]
 
 

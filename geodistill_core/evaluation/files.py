@@ -16,7 +16,7 @@ import numpy as np
 from geodistill_core import __version__
 from geodistill_core.evaluation.metrics import FrameResult
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.localization.planar_pose import convergences_rad
+from geodistill_core.localization.planar_pose import placed
 from geodistill_core.types import GeoPoint
 
 # nine decimals of a degree are a tenth of a millimetre
@@ -79,10 +79,10 @@ def write_tum(folder: Path, results: Sequence[FrameResult]) -> list[Path]:
 
 def _tum_lines(poses: Sequence[tuple[int, Any]], frame: LocalFrame) -> Iterator[str]:
     latitude, longitude, yaw_rad = np.array([(p.latitude, p.longitude, p.yaw_enu_rad) for _, p in poses]).T
-    half = (yaw_rad + convergences_rad(frame, latitude, longitude)) / 2.0
-    columns = (*frame.to_enu(latitude, longitude), np.zeros(len(poses)))
+    east_m, north_m, turn = placed(frame, latitude, longitude)
+    half = (yaw_rad + turn) / 2.0
     # rounding before adding zero keeps "-0.000000" out of the file
-    place = np.round(np.stack(columns, axis=1), 6) + 0.0
+    place = np.round(np.stack([east_m, north_m, np.zeros(len(poses))], axis=1), 6) + 0.0
     for (stamp_ns, _), (x, y, z), z_q, w_q in zip(poses, place, np.sin(half), np.cos(half), strict=True):
         seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
         yield (f"{seconds}.{nanoseconds:09d} {x:.6f} {y:.6f} {z:.6f} 0.000000000 0.000000000 {z_q:.9f} {w_q:.9f}\n")

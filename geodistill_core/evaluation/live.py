@@ -20,7 +20,7 @@ from geodistill_core.bags.reader import DriveFrame, DriveReader, read_drive
 from geodistill_core.errors import GeodistillError
 from geodistill_core.evaluation.answers import read_answers
 from geodistill_core.evaluation.node_options import node_options
-from geodistill_core.evaluation.outcome import INCOMPLETE, RESULTS, Outcome, RunInfo, sample_names
+from geodistill_core.evaluation.outcome import INCOMPLETE, RESULTS, Outcome, RunInfo
 from geodistill_core.evaluation.replay import ReplayPlan, locate_frame, map_beside, run_info
 from geodistill_core.evaluation.result_bag import datum_of
 from geodistill_core.evaluation.ros import require_ros
@@ -158,7 +158,7 @@ def live_outcome(reader: DriveReader, info: RunInfo, results: Path, summary: Map
     The node counts drops by reason and not by image: an image without answer gets the reason that reading the
     drive gives for it where the node counted that one, else any reason still left in the node's account.
     """
-    outcome, answers = Outcome(info, sample_names(reader)), read_answers(results)
+    outcome, answers = Outcome(info, reader), read_answers(results)
     poses = dict(answers.poses)
     latency_ms = {entry["stamp_ns"]: entry["latency_ms"] for entry in summary["frames"]}
     played = Counter(entry["stamp_ns"] for entry in summary["frames"])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,13 @@ class Outcome:
 
     `account` holds further entries of metrics.json: `incomplete` says why the run ended early, `salvaged` what was
     lost of a damaged recording, `remarks` what is odd about it. `recording` is what run.json says of the recording.
-    `keys` name the samples of a data set by stamp.
+    Made for a drive, it names the data set's samples that the images are.
     """
 
-    def __init__(self, info: RunInfo, keys: Mapping[int, str] | None = None) -> None:
-        self.info, self.keys = info, keys or {}
+    def __init__(self, info: RunInfo, reader: DriveReader | None = None) -> None:
+        self.info, self.keys = info, {} if reader is None else sample_names(reader)
         self.results: list[FrameResult] = []
-        self.gallery = FrameGallery()
+        self.gallery = FrameGallery(expected=0 if reader is None else reader.image_count)
         self.elapsed_s: float | None = None
         self.account: dict[str, Any] = {}
         self.recording: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from geodistill_core.bags.reader import DriveFrame, DriveReader, ReaderOptions, 
 from geodistill_core.errors import MapError
 from geodistill_core.evaluation.attempt import attempt
 from geodistill_core.evaluation.interrupt import interrupts_between_frames
-from geodistill_core.evaluation.outcome import RESULTS, Outcome, sample_names
+from geodistill_core.evaluation.outcome import RESULTS, Outcome
 from geodistill_core.evaluation.result_bag import ResultBag, datum_of
 from geodistill_core.evaluation.run_info import RunInfo, run_info
 from geodistill_core.evaluation.threads import torch_threads
@@ -63,7 +63,7 @@ def replay_drive(
     reader.check_truth()
     map_path = plan.map_path or map_beside(reader)
     localizer = plan.localizer(map_path)
-    outcome = Outcome(run_info(reader, localizer, map_path, "offline"), sample_names(reader))
+    outcome = Outcome(run_info(reader, localizer, map_path, "offline"), reader)
     failure: BaseException | None = None
     step(0, reader.image_count)
     with interrupts_between_frames() as check:
@@ -100,7 +100,7 @@ def replay(
     record: ResultBag | None = None,
 ) -> Outcome:
     """Localize every frame, call `step` after each, write the answers to `record`; see ReplayPlan for the others."""
-    outcome = Outcome(info, sample_names(reader))
+    outcome = Outcome(info, reader)
     _run(reader, localizer, outcome, timing, threads, step, record)
     outcome.note_recording(reader)
     return outcome

@@ -66,24 +66,23 @@ class UnmeasuredSigmas:
 
 def convergence_rad(datum: LocalFrame, point: GeoPoint) -> float:
     """Angle from the datum's north to the north at `point`, counter-clockwise (their planes differ)."""
-    return float(convergences_rad(datum, np.asarray(point.latitude), np.asarray(point.longitude)))
+    return float(placed(datum, np.asarray(point.latitude), np.asarray(point.longitude))[2])
 
 
-def convergences_rad(datum: LocalFrame, latitude: Array, longitude: Array) -> Array:
-    """`convergence_rad` of many points at once, degrees in."""
+def placed(datum: LocalFrame, latitude: Array, longitude: Array) -> tuple[Array, Array, Array]:
+    """Metres east and north of the datum, and the convergence in radians, of points in degrees."""
     # towards the equator, so that the step never crosses a pole
     step = np.where(latitude > 0.0, -_NORTH_STEP_DEG, _NORTH_STEP_DEG)
-    east, north = datum.to_enu(latitude, longitude)
-    east_1, north_1 = datum.to_enu(latitude + step, longitude)
+    east, north = datum.to_enu(np.stack([latitude, latitude + step]), np.stack([longitude, longitude]))
     sign = np.sign(step)
-    return np.asarray(np.arctan2(-sign * (east_1 - east), sign * (north_1 - north)))
+    turn = np.arctan2(-sign * (east[1] - east[0]), sign * (north[1] - north[0]))
+    return east[0], north[0], np.asarray(turn)
 
 
 def planar_pose(pose: Posed, datum: LocalFrame) -> PlanarPose:
     """The pose in the datum's frame; yaw and covariance turn with the meridians' convergence."""
-    east, north = datum.to_enu(pose.latitude, pose.longitude)
-    turn = convergence_rad(datum, GeoPoint(pose.latitude, pose.longitude))
-    return PlanarPose(float(east), float(north), pose.yaw_enu_rad + turn, _turned(pose.covariance, turn))
+    east_m, north_m, turn = map(float, placed(datum, np.asarray(pose.latitude), np.asarray(pose.longitude)))
+    return PlanarPose(east_m, north_m, pose.yaw_enu_rad + turn, _turned(pose.covariance, turn))
 
 
 def geo_pose(pose: PlanarPose, datum: LocalFrame) -> GeoPose:

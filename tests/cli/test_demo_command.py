@@ -124,6 +124,50 @@ def test_every_unanswered_image_gets_a_reason_of_the_nodes_account(drive, tmp_pa
     assert summary["frames"] == 8 == summary["frames_localized"] + sum(summary["dropped"].values())
 
 
+def test_an_interrupted_replay_is_scored_on_what_was_played(drive, tmp_path):
+    reader = read_drive(drive.bag)
+    datum, poses = true_poses(reader)
+    results = write_results(tmp_path / "results.mcap", poses[:3], datum)
+    said = account(reader, {"superseded": 1})
+    said |= {"frames": said["frames"][:4], "interrupted": True}
+    summary = live.live_outcome(reader, INFO, results, said).summary()
+    assert summary["frames"] == 4 and summary["frames_localized"] == 3 and summary["dropped"] == {"superseded": 1}
+    assert summary["incomplete"] == "interrupted, after 4 of 8 frames"
+
+
+def test_an_image_that_repeats_a_stamp_is_not_counted_as_answered_twice(drive, tmp_path, monkeypatch):
+    reader = read_drive(drive.bag)
+    frames = list(reader.frames())
+    datum, poses = true_poses(reader)
+    results = write_results(tmp_path / "results.mcap", poses, datum)
+    said = account(reader, {"stamp_repeated": 1})
+    monkeypatch.setattr(reader, "frames", lambda: iter([frames[0], *frames]))
+    summary = live.live_outcome(reader, INFO, results, said).summary()
+    assert summary["frames"] == 9 and summary["frames_localized"] == 8 and summary["dropped"] == {"stamp_repeated": 1}
+
+
+def test_ctrl_c_during_a_live_replay_leaves_the_part_that_was_played(
+    drive, checkpoint, tmp_path, monkeypatch, geodistill
+):
+    reader = read_drive(drive.bag)
+    datum, poses = true_poses(reader)
+
+    def stopped(command):
+        write_results(tmp_path / "out" / "results.mcap", poses[:2], datum)
+        said = account(reader, {})
+        said |= {"frames": said["frames"][:2], "interrupted": True}
+        live.Path(command[command.index("--json") + 1]).write_text(json.dumps(said))
+        return live.INTERRUPTED
+
+    monkeypatch.setattr(ros, "find_spec", lambda name: object())
+    monkeypatch.setattr(live, "_run", stopped)
+    ran = geodistill("replay", drive.bag, "--live", "--model", checkpoint, "-o", tmp_path / "out")
+    assert ran.code == 130 and str(tmp_path / "out") in ran.err.replace("\n", "")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["frames"] == 2 and metrics["incomplete"].startswith("interrupted")
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
 def test_the_readers_own_reason_is_preferred_where_the_node_counted_it(drive):
     from collections import Counter
 

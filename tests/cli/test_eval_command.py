@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from geodistill_core.evaluation import dataset_run
+from geodistill_core.evaluation.dataset_paper import PaperJudge
 from geodistill_core.evaluation.frame_table import read_frames
 from tests.twins.small import CITY, DRIVE, LABELS, kitti_tree, picture, png, vigor_tree
 
@@ -60,6 +62,31 @@ def test_running_again_gives_the_same_bytes_whatever_reads_ahead(geodistill, kit
         assert geodistill("eval", "kitti", kitti, *options).code == 0
         found.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert found[0] == found[1]
+
+
+def test_a_stopped_evaluation_ends_with_130_and_goes_on(geodistill, vigor, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset_run, "_PART_SAMPLES", 1)
+    geodistill(*vigor_options(vigor, checkpoint, tmp_path / "whole", "--batch", 1))
+    answer, asked = PaperJudge.answer, []
+
+    def interrupted(judge, batch):
+        asked.append([one.question.number for one in batch])
+        if asked[-1] == [3]:
+            raise KeyboardInterrupt
+        return answer(judge, batch)
+
+    folder = tmp_path / "stopped"
+    with monkeypatch.context() as patched:
+        patched.setattr(PaperJudge, "answer", interrupted)
+        ran = geodistill(*vigor_options(vigor, checkpoint, folder, "--batch", 1))
+    assert ran.code == 130
+    assert "the same command goes on" in ran.err
+    assert not (folder / "metrics.json").exists()
+    monkeypatch.setattr(PaperJudge, "answer", lambda judge, batch: asked.append("again") or answer(judge, batch))
+    assert geodistill(*vigor_options(vigor, checkpoint, folder, "--batch", 1)).code == 0
+    assert asked == [[0], [1], [2], [3], "again", "again"]
+    for path in (tmp_path / "whole").iterdir():
+        assert (folder / path.name).read_bytes() == path.read_bytes()
 
 
 def test_samples_can_be_a_parquet_table(geodistill, vigor, checkpoint, tmp_path):

@@ -10,7 +10,7 @@ from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import ConfigError, DatasetError
 from geodistill_core.evaluation import dataset_run
 from geodistill_core.evaluation.dataset_judged import judged
-from geodistill_core.evaluation.dataset_run import PARTS_FOLDER, Pace, forget, judge_all
+from geodistill_core.evaluation.dataset_run import Pace, claim, judge_all
 from geodistill_core.evaluation.frame_table import write_frames
 from geodistill_core.evaluation.metrics import FrameResult, PoseAnswer
 from geodistill_core.types import Prior
@@ -56,7 +56,7 @@ def small_parts(monkeypatch):
 
 def run(judge, folder, pace=None, identity=IDENTITY):
     steps = []
-    verdicts = judge_all(judge, folder, identity, pace or Pace(2, 2), steps.append)
+    verdicts = judge_all(judge, claim(folder, identity), pace or Pace(2, 2), steps.append)
     assert sum(steps) == len(judge)
     return verdicts
 
@@ -98,9 +98,7 @@ def test_the_beginning_of_another_evaluation_is_not_continued(tmp_path, other):
         run(Counting(stop_at=8), tmp_path)
     with pytest.raises(ConfigError, match=r"another evaluation.*--output"):
         run(Counting(), tmp_path, identity=other)
-    forget(tmp_path)
-    assert not (tmp_path / PARTS_FOLDER).exists()
-    run(Counting(), tmp_path, identity=other)
+    run(Counting(), tmp_path)
 
 
 def test_every_listed_line_is_a_result_or_a_counted_reason(tmp_path):

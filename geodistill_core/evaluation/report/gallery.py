@@ -57,13 +57,16 @@ class FrameGallery:
     """Fed with every frame, keeps about `sample` of them evenly spaced plus the `worst` largest errors.
 
     The stride doubles whenever the sample overflows, so that the length of the drive need not be known and
-    memory does not grow with it; what is kept depends on the frames alone.
+    memory does not grow with it; what is kept depends on the frames alone. Where it is known, `expected` saves drawing
+    what would be thrown away.
     """
 
-    def __init__(self, sample: int = 160, worst: int = 24) -> None:
+    def __init__(self, sample: int = 160, worst: int = 24, expected: int = 0) -> None:
         self._limit = sample
         self._worst_limit = worst
         self._stride = 1
+        while expected > 2 * sample * self._stride:
+            self._stride *= 2
         self._count = 0
         self._even: list[GalleryFrame] = []
         self._worst: list[GalleryFrame] = []
