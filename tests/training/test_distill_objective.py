@@ -2,11 +2,12 @@
 """GeoDistill's objective and its ablations; the weak objective's published form."""
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
 from geodistill_training.families import family_of
-from geodistill_training.objectives.distill import DistillObjective
+from geodistill_training.objectives.distill import DistillObjective, most_confident
 from geodistill_training.objectives.weak import WeakObjective
 from geodistill_training.published_losses import contrastive_loss, distillation_loss, gps_gap
 
@@ -206,3 +207,39 @@ def test_a_field_of_view_as_plain_augmentation_hides_images_and_features():
     ((mask, masked),) = family.hidden
     assert masked == "both"
     assert (mask[:, 0] == 1).sum(1).tolist() == [32, 32]
+
+
+def test_the_most_confident_heat_maps_have_one_narrow_mode():
+    flat, split, narrow, blurred = torch.zeros(4, 1, 32, 32)
+    flat += 1 / 32**2
+    split[0, 4, 4] = split[0, 25, 25] = 0.5
+    narrow[0, 9, 9] = 1.0
+    blurred[0, 14:17, 14:17] = 1 / 9
+    stacked = torch.stack([flat, narrow, split, blurred])
+    assert most_confident(stacked, 0.5).tolist() == [1, 3]
+    assert most_confident(stacked, 0.75).tolist() == [1, 2, 3]
+    assert most_confident(stacked, 0.01).numel() == 1
+
+
+def test_what_the_teacher_doubts_is_not_learned_from():
+    made = objective(confident_share=0.5, mask="none")
+    batch = batch_for(made.family.network)
+    doubted, sure = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    sure[..., 2, 2] = 1.0
+    asked = []
+    made.teacher.heatmaps = lambda *_: (torch.cat([doubted, sure]),)
+    made.family.heatmaps = lambda ground, maps, yaw: asked.append(yaw) or (sure.requires_grad_(),)
+    made.loss(batch)
+    torch.testing.assert_close(asked[0], batch.yaw_enu_rad[1:, None])
+
+
+def test_a_selection_of_a_batch_holds_the_same_examples_throughout():
+    batch = batch_for(small("geodistill_kitti_vgg"))
+    kept = batch.select(torch.tensor([1]))
+    assert (len(kept), kept.keys, kept.rows.tolist()) == (1, batch.keys[1:], batch.rows.tolist()[1:])
+    for name in ("maps", "ground", "teacher_maps", "teacher_ground"):
+        for field in fields(getattr(batch, name)):
+            whole, part = (getattr(getattr(b, name), field.name) for b in (batch, kept))
+            assert (whole is None) == (part is None)
+            assert whole is None or torch.equal(part[0], whole[1])
+    torch.testing.assert_close(kept.yaw_enu_rad, batch.yaw_enu_rad[1:])

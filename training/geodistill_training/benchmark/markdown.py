@@ -12,9 +12,8 @@ def as_markdown(found: dict[str, Any]) -> str:
     lines = ["| model | seeds | CPU s | " + " | ".join(keys) + " |", "| --- " * (len(keys) + 3) + "|"]
     for variant in found["variants"].values():
         cells = [_cell(variant["results"].get(key)) for key in keys]
-        lines.append(
-            f"| {variant['title']} | {variant['seeds']} | {variant['cpu_seconds']:.0f} | " + " | ".join(cells) + " |"
-        )
+        seconds = "–" if variant["cpu_seconds"] is None else f"{variant['cpu_seconds']:.0f}"
+        lines.append(f"| {variant['title']} | {variant['seeds']} | {seconds} | " + " | ".join(cells) + " |")
     lines += ["", "Mean / median error in metres, median heading error in degrees; averages over seeds.", ""]
     lines += ["| against its control | " + " | ".join(keys) + " |", "| --- " * (len(keys) + 1) + "|"]
     for pair in found["comparisons"]:

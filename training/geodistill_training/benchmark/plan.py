@@ -75,9 +75,9 @@ class BenchmarkPlan(Strict):
         return Recipe.model_validate(_merged(self.base, {**own, "name": variant, "seed": seed}))
 
     def runs(self) -> Iterator[tuple[int, str]]:
-        """Seed and variant, in the order in which they can be trained."""
-        for seed in self.seeds:
-            for name, variant in self.variants.items():
+        """Seed and variant, in the order in which they are trained: all seeds of a variant before the next one."""
+        for name, variant in self.variants.items():
+            for seed in self.seeds:
                 if variant.seeds is None or seed in variant.seeds:
                     yield seed, name
 

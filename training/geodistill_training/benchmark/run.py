@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import shutil
 import time
@@ -54,9 +55,9 @@ def train_variant(plan: BenchmarkPlan, seed: int, name: str, folder: Path, machi
     start = None if after is None else str(folder / f"seed{seed}" / after / "model")
     recipe = plan.recipe(name, seed)
     recipe = recipe.model_copy(update={"network": recipe.network.model_copy(update={"start": start})})
-    began = time.process_time()
+    began, continued = time.process_time(), (done / "run").exists()
     outcome = follow(recipe, done / "run", machine, open_world())
-    spent = time.process_time() - began
+    spent = math.nan if continued else time.process_time() - began
     shutil.copytree(outcome.last, done / "model", dirs_exist_ok=True)
     _store(done / "errors.npz", judge(plan, outcome.network, recipe, machine), spent)
 
@@ -73,7 +74,8 @@ def run(plan: BenchmarkPlan, folder: Path, machine: Machine, jobs: int = 1) -> d
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         while waiting or under_way:
             unfinished = {*waiting, *under_way.values()}
-            for seed, name in [r for r in waiting if (r[0], plan.variants[r[1]].after) not in unfinished]:
+            ready = [r for r in waiting if (r[0], plan.variants[r[1]].after) not in unfinished]
+            for seed, name in ready[: jobs - len(under_way)]:
                 console.print(f"seed {seed}: {plan.variants[name].title}")
                 under_way[pool.submit(train_variant, plan, seed, name, folder, machine)] = (seed, name)
                 waiting.remove((seed, name))
@@ -114,7 +116,7 @@ def table(plan: BenchmarkPlan, folder: Path) -> dict[str, Any]:
         out["variants"][name] = {
             "title": plan.variants[name].title,
             "seeds": len(seconds[name]),
-            "cpu_seconds": float(np.mean(seconds[name])),
+            "cpu_seconds": _mean_of_known(seconds[name]),
             "results": {key: summary(values) for key, values in found.items()},
         }
     for pair in plan.comparisons:
@@ -126,6 +128,12 @@ def table(plan: BenchmarkPlan, folder: Path) -> dict[str, Any]:
             }
             out["comparisons"].append({**pair.model_dump(), "seeds": n, "reduction_of_mean": gains})
     return out
+
+
+def _mean_of_known(seconds: list[float]) -> float | None:
+    """Runs that were interrupted do not know what they took."""
+    known = [s for s in seconds if not math.isnan(s)]
+    return float(np.mean(known)) if known else None
 
 
 def _store(path: Path, errors: dict[str, Errors], seconds: float) -> None:

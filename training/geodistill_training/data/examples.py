@@ -7,7 +7,7 @@ knows where its data came from, and any network trains on any data set.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol, TypeVar
 
@@ -108,13 +108,37 @@ class Batch:
             truth=truth,
         )
 
+    def select(self, kept: Tensor) -> Batch:
+        """The examples `kept` [n], indices in rising order on the batch's device."""
+        truth = None if self.truth is None else self.truth[kept]
+        chosen = kept.cpu()
+        return replace(
+            self,
+            keys=tuple(self.keys[i] for i in chosen.tolist()),
+            rows=self.rows[chosen],
+            maps=_chosen(self.maps, kept),
+            ground=_chosen(self.ground, kept),
+            teacher_maps=_chosen(self.teacher_maps, kept),
+            teacher_ground=_chosen(self.teacher_ground, kept),
+            yaw_enu_rad=self.yaw_enu_rad[kept],
+            truth=truth,
+        )
+
 
 _Input = TypeVar("_Input", GroundInput, MapInput)
 
 
 def _moved(record: _Input, device: torch.device | str) -> _Input:
+    return _each(record, lambda tensor: tensor.to(device))
+
+
+def _chosen(record: _Input, kept: Tensor) -> _Input:
+    return _each(record, lambda tensor: tensor[kept])
+
+
+def _each(record: _Input, function: Callable[[Tensor], Tensor]) -> _Input:
     tensors = {field.name: getattr(record, field.name) for field in fields(record)}
-    return replace(record, **{name: value.to(device) for name, value in tensors.items() if value is not None})
+    return replace(record, **{name: function(value) for name, value in tensors.items() if value is not None})
 
 
 def prepare(

@@ -21,6 +21,8 @@ from geodistill_training.targets import heatmap, heatmap_cross_entropy
 
 # what a sharp target leaves above zero may be few cells of equal mass, and is not flat
 _FEWEST_CELLS = 64
+# 3.5 m of `tiny`: the mode and its slopes, and no second mode
+_WINDOW_CELLS = 7
 
 
 class DistillObjective(Objective):
@@ -64,6 +66,9 @@ class DistillObjective(Objective):
         offsets = torch.deg2rad(torch.tensor(self.options.yaws_deg, device=batch.yaw_enu_rad.device))
         yaw = batch.yaw_enu_rad[:, None] + offsets
         targets = self.target(batch, yaw)
+        if self.options.confident_share < 1:
+            kept = most_confident(targets[-1], self.options.confident_share)
+            batch, yaw, targets = batch.select(kept), yaw[kept], tuple(target[kept] for target in targets)
         turn = int(self.rng(batch).integers(8)) if self.options.turns > 1 else 0
         rngs = [self.rng(batch, row) for row in batch.rows.tolist()]
         ground = student_ground(self.family, batch, self.options, rngs)
@@ -124,6 +129,12 @@ class DistillObjective(Objective):
         """See `Objective`."""
         self.teacher.network.load_state_dict(state["teacher"])
         self.steps = int(state["steps"])
+
+
+def most_confident(target: Tensor, share: float) -> Tensor:
+    """Indices, rising, of the share of heat maps [B, Y, P, P] with the most mass in the window around one position."""
+    mass = F.avg_pool2d(target.sum(1), _WINDOW_CELLS, stride=1, padding=_WINDOW_CELLS // 2).flatten(1).amax(1)
+    return mass.topk(max(1, round(share * len(target)))).indices.sort().values
 
 
 def _where_judged(target: Tensor, level: Tensor) -> Tensor:

@@ -54,7 +54,8 @@ class DistillRecipe(Strict):
     `hidden_share`. `teacher_decay` weighs the old teacher at each update of an `ema` teacher, every `teacher_period`
     steps ("epoch": once per pass over the data); "previous" is a copy of the student at that rhythm, "fixed" never
     changes. `target` "sharpened" divides similarities by `temperature`, "unsharpened" by the student's own,
-    "single_mode" is one-hot at the maximum. The teacher averages `turns` map orientations.
+    "single_mode" is one-hot at the maximum. The teacher averages `turns` map orientations. The student learns from the
+    `confident_share` of each batch in which the teacher's heat map has most mass around its mode (the paper: from all).
     """
 
     mask: Literal["fov", "patch", "activation", "none"] = "fov"
@@ -72,6 +73,7 @@ class DistillRecipe(Strict):
     divergence: Literal["cross_entropy", "kl"] = "cross_entropy"
     yaws_deg: tuple[float, ...] = (0.0,)
     turns: Literal[1, 4] = 1
+    confident_share: float = Field(1.0, gt=0, le=1)
     keep: Literal["teacher", "student"] = "teacher"
 
 
