@@ -134,12 +134,11 @@ def _named(verdicts: Verdicts, evaluation: Evaluation) -> dict[str, str]:
         return {}
     lines = _lines(evaluation.lists)
     # lists may lie beside the data set
-    folders = [
-        f"{folder}{os.sep}" for folder in (evaluation.root, *(path.parent for path in evaluation.lists.values()))
-    ]
+    named = (evaluation.root, *(path.parent for path in evaluation.lists.values()))
+    folders = sorted({f"{folder}{os.sep}" for folder in named}, key=len, reverse=True)
     told = {}
     for key, why in sorted(verdicts.skipped.items()):
-        short = reduce(lambda text, folder: text.replace(f"{folder}{os.sep}", ""), folders, why)
+        short = reduce(lambda text, folder: text.replace(folder, ""), folders, why)
         told[lines.get(key, key)] = short if Path(key).stem in short else f"{key}: {short}"
     return told
 
