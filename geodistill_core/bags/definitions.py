@@ -12,7 +12,7 @@ from typing import Any
 
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-from geodistill_core.bags.parts import Definition
+from geodistill_core.bags.storage.parts import Definition
 from geodistill_core.bags.writer import typestore
 from geodistill_core.errors import BagError
 

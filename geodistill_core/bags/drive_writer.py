@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from geodistill_core.bags.containers import CHUNK_BYTES
 from geodistill_core.bags.drive_topics import DriveTopics
 from geodistill_core.bags.manifest import DriveManifest, save_manifest, sha256_of
+from geodistill_core.bags.storage.containers import CHUNK_BYTES
 from geodistill_core.bags.writer import BagWriter
 from geodistill_core.camera import check_mount
 from geodistill_core.errors import ConfigError

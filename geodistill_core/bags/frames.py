@@ -18,8 +18,8 @@ from geodistill_core.bags.messages import (
     motion_from,
 )
 from geodistill_core.bags.topics import IMAGE_RAW, StreamKind
-from geodistill_core.bags.truth_source import TruthOptions
-from geodistill_core.bags.truth_track import TruthTrack
+from geodistill_core.bags.truth.source import TruthOptions
+from geodistill_core.bags.truth.track import TruthTrack
 from geodistill_core.camera import BodyMount
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import BagError, ConfigError, DatasetError

@@ -18,7 +18,7 @@ from geodistill_core.bags.source import BagSource, open_bag
 from geodistill_core.bags.static_frames import static_mount
 from geodistill_core.bags.survey import DriveSurvey, survey_drive
 from geodistill_core.bags.topics import StreamKind, describe, resolve_topics
-from geodistill_core.bags.truth_source import TRUTH_KINDS, TruthMessages, TruthOptions
+from geodistill_core.bags.truth.source import TRUTH_KINDS, TruthMessages, TruthOptions
 from geodistill_core.errors import BagError
 from geodistill_core.localization.readings import HeadingSource
 from geodistill_core.types import Array, forward_optical_mount, level_mount

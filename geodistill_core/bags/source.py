@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from geodistill_core.bags.definitions import Definitions
-from geodistill_core.bags.folder import FileKind, find_files, kind_of, refuse_foreign
-from geodistill_core.bags.mcap_part import McapPart, read_summary
-from geodistill_core.bags.parts import REMEDY, BagPart, RawMessage, TopicInfo, merged_topics
-from geodistill_core.bags.rosbags_part import RosbagsPart
 from geodistill_core.bags.salvage import Salvage, salvaged_parts
 from geodistill_core.bags.salvage.mcap import SalvagedMcap
+from geodistill_core.bags.storage.folder import FileKind, find_files, kind_of, refuse_foreign
+from geodistill_core.bags.storage.mcap_part import McapPart, read_summary
+from geodistill_core.bags.storage.parts import REMEDY, BagPart, RawMessage, TopicInfo, merged_topics
+from geodistill_core.bags.storage.rosbags_part import RosbagsPart
 from geodistill_core.errors import BagError
 
 __all__ = ["BagSource", "RawMessage", "TopicInfo", "open_bag"]

@@ -13,8 +13,8 @@ from geodistill_core.bags.events import by_topic, header_stamp_ns
 from geodistill_core.bags.source import BagSource
 from geodistill_core.bags.stamps import halts, wild_stamps
 from geodistill_core.bags.topics import StreamKind
-from geodistill_core.bags.truth_source import TRUTH_KINDS, TruthMessages
-from geodistill_core.bags.truth_track import TruthTrack
+from geodistill_core.bags.truth.source import TRUTH_KINDS, TruthMessages
+from geodistill_core.bags.truth.track import TruthTrack
 from geodistill_core.errors import BagError
 
 CLOCK_TOLERANCE_S = 1.0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from geodistill_core.bags.containers import CHUNK_BYTES, SUFFIXES, Storage
 from geodistill_core.bags.drive_topics import LATCHED
 from geodistill_core.bags.manifest import DriveManifest, SynthOrigin, save_manifest, sha256_of
+from geodistill_core.bags.storage.containers import CHUNK_BYTES, SUFFIXES, Storage
 from geodistill_core.bags.synth_messages import drive_messages, drive_topics
 from geodistill_core.bags.writer import BagWriter
 from geodistill_core.datasets.synthcity import PANORAMA_RIG, WORLD_VERSION, CameraRig, Level, render_overhead

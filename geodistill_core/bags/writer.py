@@ -12,7 +12,7 @@ from typing import Any
 
 from rosbags.typesys import Stores, get_typestore
 
-from geodistill_core.bags.containers import (
+from geodistill_core.bags.storage.containers import (
     CHUNK_BYTES,
     SUFFIXES,
     Container,
@@ -20,7 +20,7 @@ from geodistill_core.bags.containers import (
     SqliteContainer,
     TopicFacts,
 )
-from geodistill_core.bags.rosbag2_metadata import FileFacts
+from geodistill_core.bags.storage.rosbag2_metadata import FileFacts
 from geodistill_core.errors import BagError
 
 _NEVER = "{sec: 0, nsec: 0}"

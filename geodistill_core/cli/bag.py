@@ -56,7 +56,7 @@ def synth(
     json_path: JsonOption = None,
 ) -> None:
     """Simulate a drive: recording, map and sidecar, the same for the same options."""
-    from geodistill_core.bags.dataset_drive import BagOptions
+    from geodistill_core.bags.datasets.drive import BagOptions
     from geodistill_core.bags.synth import write_synth_drive
     from geodistill_core.datasets.synthcity import PANORAMA_RIG, PINHOLE_RIG
 

@@ -14,8 +14,8 @@ from rich.markup import escape
 from geodistill_core.cli.output import JsonOption, emit, printable, progress, table
 
 if TYPE_CHECKING:
-    from geodistill_core.bags.dataset_bags import DatasetBag
-    from geodistill_core.bags.dataset_drive import BagOptions, DatasetPlan
+    from geodistill_core.bags.datasets.bags import DatasetBag
+    from geodistill_core.bags.datasets.drive import BagOptions, DatasetPlan
 
 _NAMED = 5
 _TEXT_LIMIT = 160
@@ -70,7 +70,7 @@ def vigor(
     Pictures are stored as the files that they are. Run again to go on where a run was stopped. Exits with 3 when
     something was skipped.
     """
-    from geodistill_core.bags.vigor import VigorSplit, plan_vigor
+    from geodistill_core.bags.datasets.vigor import VigorSplit, plan_vigor
     from geodistill_core.datasets.case import PriorNoise
 
     split = VigorSplit(area, part, labels, tuple(city or ()), limit)  # type: ignore[arg-type]  # validated there
@@ -105,7 +105,7 @@ def kitti(
     With what the inertial unit said: attitude, rates, speed. Run again to go on where a run was stopped. Exits
     with 3 when something was skipped.
     """
-    from geodistill_core.bags.kitti import KittiSplit, plan_kitti
+    from geodistill_core.bags.datasets.kitti import KittiSplit, plan_kitti
     from geodistill_core.datasets.case import PriorNoise
 
     split = KittiSplit(part, tuple(drive or ()), limit)  # type: ignore[arg-type]  # validated there
@@ -116,14 +116,14 @@ def kitti(
 
 
 def _options(storage: str, chunk_kib: int, raw_images: bool, jobs: int | None) -> BagOptions:
-    from geodistill_core.bags.dataset_drive import BagOptions
+    from geodistill_core.bags.datasets.drive import BagOptions
 
     chosen = {} if jobs is None else {"jobs": jobs}
     return BagOptions(storage, chunk_kib * 1024, raw_images, **chosen)  # type: ignore[arg-type]  # validated there
 
 
 def _convert(plan: DatasetPlan, folder: Path, options: BagOptions, json_path: str | None) -> None:
-    from geodistill_core.bags.dataset_bags import write_dataset_bags
+    from geodistill_core.bags.datasets.bags import write_dataset_bags
 
     total = sum(len(drive.samples) for drive in plan.drives)
     with progress(f"{plan.dataset} {plan.split}", total=total) as step:

@@ -44,8 +44,8 @@ def bench(
 ) -> None:
     """Latency of each network's map, ground and match, at its published input sizes with fresh weights."""
     from geodistill_core.errors import ConfigError
-    from geodistill_core.evaluation.latency import BenchOptions
-    from geodistill_core.evaluation.latency import bench as measure
+    from geodistill_core.evaluation.bench.networks import BenchOptions
+    from geodistill_core.evaluation.bench.networks import bench as measure
     from geodistill_core.models.registry import ARCHITECTURES, architecture
 
     if geometry not in ("compat", "corrected"):
@@ -81,8 +81,8 @@ def bench_replay(
     json_path: JsonOption = None,
 ) -> None:
     """What a replay costs beyond inference, and how fast images are decoded and projected, on one core."""
-    from geodistill_core.evaluation.replay_bench import STEPS, ReplayBenchOptions
-    from geodistill_core.evaluation.replay_bench import bench_replay as measure
+    from geodistill_core.evaluation.bench.replay import STEPS, ReplayBenchOptions
+    from geodistill_core.evaluation.bench.replay import bench_replay as measure
 
     options = ReplayBenchOptions(model, frames)
     with progress("measuring", total=STEPS) as step:

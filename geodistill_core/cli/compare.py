@@ -40,9 +40,9 @@ def compare(
     Frames are paired by name or stamp. Intervals come from a block bootstrap within each drive or city, because
     neighbouring frames of a drive err alike. Exits with 3 when frames of one run are missing in another.
     """
-    from geodistill_core.evaluation.compare import compare as compare_runs
+    from geodistill_core.evaluation.comparison.compare import compare as compare_runs
+    from geodistill_core.evaluation.comparison.paired import named_apart, read_run
     from geodistill_core.evaluation.files import write_json
-    from geodistill_core.evaluation.paired import named_apart, read_run
     from geodistill_core.evaluation.report.compare_page import render_comparison
 
     read = named_apart([read_run(path) for path in (baseline, *runs)])

@@ -34,9 +34,9 @@ def demo(
     publishes. Leaves report.html, metrics.json and drive.mcap, the drive with the answers in it, for Foxglove.
     """
     from geodistill_core.bags.reader import read_drive
-    from geodistill_core.evaluation.answers import merge_bags
     from geodistill_core.evaluation.demo import DemoDrive
-    from geodistill_core.evaluation.live import LiveOptions, live_outcome, play_live, suitable_rate
+    from geodistill_core.evaluation.live.answers import merge_bags
+    from geodistill_core.evaluation.live.replay import LiveOptions, live_outcome, play_live, suitable_rate
     from geodistill_core.evaluation.outcome import INCOMPLETE
     from geodistill_core.evaluation.replay import ReplayPlan, run_info
     from geodistill_core.evaluation.result_bag import datum_of

@@ -13,7 +13,7 @@ from geodistill_core.cli.dataset_summary import print_dataset_summary
 from geodistill_core.cli.output import JsonOption, emit, notes, progress
 
 if TYPE_CHECKING:
-    from geodistill_core.evaluation.dataset_eval import Evaluation
+    from geodistill_core.evaluation.datasets.evaluation import Evaluation
 
 Model = Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")]
 Protocol = Annotated[
@@ -69,10 +69,10 @@ def vigor(
     Leaves the errors of every sample in a table. Run again to go on where a run was stopped. Exits with 3 when
     samples were not localized, or more than 5 % could not be read.
     """
-    from geodistill_core.bags.vigor import VigorSplit
-    from geodistill_core.evaluation.dataset_asked import Asked
-    from geodistill_core.evaluation.dataset_run import Pace
-    from geodistill_core.evaluation.vigor_eval import vigor_evaluation
+    from geodistill_core.bags.datasets.vigor import VigorSplit
+    from geodistill_core.evaluation.datasets.asked import Asked
+    from geodistill_core.evaluation.datasets.run import Pace
+    from geodistill_core.evaluation.datasets.vigor import vigor_evaluation
 
     split = VigorSplit(area, part, labels, tuple(city or ()), limit)  # type: ignore[arg-type]  # validated there
     asked = Asked(
@@ -112,10 +112,10 @@ def kitti(
     Leaves the errors of every frame in a table. Run again to go on where a run was stopped. Exits with 3 when
     frames were not localized, or more than 5 % could not be read.
     """
-    from geodistill_core.bags.kitti import KittiSplit
-    from geodistill_core.evaluation.dataset_asked import Asked
-    from geodistill_core.evaluation.dataset_run import Pace
-    from geodistill_core.evaluation.kitti_eval import kitti_evaluation
+    from geodistill_core.bags.datasets.kitti import KittiSplit
+    from geodistill_core.evaluation.datasets.asked import Asked
+    from geodistill_core.evaluation.datasets.kitti import kitti_evaluation
+    from geodistill_core.evaluation.datasets.run import Pace
 
     split = KittiSplit(part, tuple(drive or ()), limit)  # type: ignore[arg-type]  # validated there
     asked = Asked(
@@ -127,7 +127,7 @@ def kitti(
 
 
 def _run(evaluation: Evaluation, folder: Path, json_path: str | None) -> None:
-    from geodistill_core.evaluation.dataset_eval import evaluate, is_partial
+    from geodistill_core.evaluation.datasets.evaluation import evaluate, is_partial
 
     try:
         with progress(f"{evaluation.dataset} {evaluation.split}", total=len(evaluation.judge)) as step:

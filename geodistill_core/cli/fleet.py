@@ -15,7 +15,7 @@ from geodistill_core.cli.output import emit, notes, number, progress, table
 from geodistill_core.cli.summary import is_partial, print_summary
 
 if TYPE_CHECKING:
-    from geodistill_core.evaluation.fleet import Fate, Runner
+    from geodistill_core.evaluation.fleet.jobs import Fate, Runner
     from geodistill_core.evaluation.replay import ReplayPlan
 
 JobsOption = Annotated[
@@ -42,9 +42,9 @@ def replay_fleet(
     json_path: str | None,
 ) -> None:
     """Replay drives into `FOLDER/drives/NAME`, merge them in the folder; ends with 3 if a frame or drive was lost."""
-    from geodistill_core.evaluation.fleet import drive_jobs
-    from geodistill_core.evaluation.fleet_drive import fleet_work
-    from geodistill_core.evaluation.merge import run_fleet
+    from geodistill_core.evaluation.fleet.drive import fleet_work
+    from geodistill_core.evaluation.fleet.jobs import drive_jobs
+    from geodistill_core.evaluation.fleet.merge import run_fleet
 
     planned, work, runner = drive_jobs(drives, folder), fleet_work(plan), _runner(jobs, ray)
     shown = notes()
@@ -65,9 +65,9 @@ def replay_fleet(
 
 
 def _runner(jobs: int | None, ray: str | None) -> Runner:
-    from geodistill_core.evaluation.fleet import one_by_one
-    from geodistill_core.evaluation.fleet_ray import on_ray
-    from geodistill_core.evaluation.workers import in_processes
+    from geodistill_core.evaluation.fleet.cluster import on_ray
+    from geodistill_core.evaluation.fleet.jobs import one_by_one
+    from geodistill_core.evaluation.fleet.processes import in_processes
 
     if ray is not None:
         return on_ray(ray, jobs)

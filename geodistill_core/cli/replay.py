@@ -90,7 +90,7 @@ def replay(
     are spread. Run again, what is finished is kept.
     """
     from geodistill_core.errors import ConfigError
-    from geodistill_core.evaluation.live import replay_live
+    from geodistill_core.evaluation.live.replay import replay_live
     from geodistill_core.evaluation.replay import ReplayPlan, replay_drive
 
     reader = reader_options(

@@ -10,8 +10,8 @@ import pytest
 
 from geodistill_core.bags import compose
 from geodistill_core.bags.definitions import Definitions
-from geodistill_core.bags.parts import Definition
 from geodistill_core.bags.reader import ReaderOptions, read_drive
+from geodistill_core.bags.storage.parts import Definition
 from geodistill_core.bags.topics import (
     CAMERA_INFO,
     IMAGE_COMPRESSED,

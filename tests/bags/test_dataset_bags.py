@@ -12,12 +12,12 @@ from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.rosbag2 import Reader
 
-from geodistill_core.bags import dataset_parts
-from geodistill_core.bags.dataset_bags import write_dataset_bags
-from geodistill_core.bags.dataset_drive import BagOptions
+from geodistill_core.bags.datasets import parts as dataset_parts
+from geodistill_core.bags.datasets.bags import write_dataset_bags
+from geodistill_core.bags.datasets.drive import BagOptions
+from geodistill_core.bags.datasets.vigor import VigorSplit, plan_vigor
 from geodistill_core.bags.manifest import sha256_of
 from geodistill_core.bags.reader import read_drive
-from geodistill_core.bags.vigor import VigorSplit, plan_vigor
 from geodistill_core.datasets.case import PriorNoise
 from geodistill_core.errors import ConfigError, MapError
 from tests.twins.small import CITY, vigor_tree

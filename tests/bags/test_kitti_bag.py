@@ -8,9 +8,9 @@ import pytest
 from pyproj import Geod
 from rosbags.highlevel import AnyReader
 
-from geodistill_core.bags.dataset_bags import write_dataset_bags
-from geodistill_core.bags.dataset_drive import BagOptions
-from geodistill_core.bags.kitti import KittiSplit, plan_kitti
+from geodistill_core.bags.datasets.bags import write_dataset_bags
+from geodistill_core.bags.datasets.drive import BagOptions
+from geodistill_core.bags.datasets.kitti import KittiSplit, plan_kitti
 from geodistill_core.bags.reader import read_drive
 from geodistill_core.datasets.case import PriorNoise
 from geodistill_core.errors import ConfigError

@@ -11,9 +11,9 @@ from collections import Counter
 import pytest
 from mcap.writer import CompressionType
 
-from geodistill_core.bags.folder import kind_of
 from geodistill_core.bags.salvage.records import CHUNK
 from geodistill_core.bags.source import open_bag
+from geodistill_core.bags.storage.folder import kind_of
 from geodistill_core.errors import BagError
 from tests.bags.bag_drives import TOPICS, messages, ns
 from tests.bags.damaged import (

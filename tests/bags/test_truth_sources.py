@@ -14,8 +14,8 @@ from pyproj import Geod, Transformer
 from geodistill_core.bags import compose
 from geodistill_core.bags.reader import ReaderOptions, TruthOptions, read_drive
 from geodistill_core.bags.topics import NAV_SAT_FIX, ODOMETRY, POSE_STAMPED, POSE_WITH_COVARIANCE
-from geodistill_core.bags.truth_course import courses
-from geodistill_core.bags.truth_tum import read_tum
+from geodistill_core.bags.truth.course import courses
+from geodistill_core.bags.truth.tum import read_tum
 from geodistill_core.bags.writer import typestore
 from geodistill_core.errors import BagError, ConfigError
 from geodistill_core.geometry.angles import wrap

@@ -10,10 +10,10 @@ from PIL import Image
 from pyproj import Geod
 from rosbags.highlevel import AnyReader
 
-from geodistill_core.bags.dataset_bags import write_dataset_bags
-from geodistill_core.bags.dataset_drive import BagOptions
+from geodistill_core.bags.datasets.bags import write_dataset_bags
+from geodistill_core.bags.datasets.drive import BagOptions
+from geodistill_core.bags.datasets.vigor import VigorSplit, plan_vigor
 from geodistill_core.bags.reader import read_drive
-from geodistill_core.bags.vigor import VigorSplit, plan_vigor
 from geodistill_core.datasets.case import PriorNoise
 from geodistill_core.errors import ConfigError, DatasetError
 from geodistill_core.maps import open_map

@@ -18,8 +18,9 @@ from geodistill_core.bags.source import open_bag
 from geodistill_core.bags.writer import BagWriter, typestore
 from geodistill_core.datasets.synthcity import PANORAMA_RIG
 from geodistill_core.errors import BagError, ConfigError
-from geodistill_core.evaluation import demo, live, ros
-from geodistill_core.evaluation.answers import DATUM_TOPIC, OVERLAY_TOPIC, POSE_TOPIC, merge_bags, read_answers
+from geodistill_core.evaluation import demo, ros
+from geodistill_core.evaluation.live import replay as live
+from geodistill_core.evaluation.live.answers import DATUM_TOPIC, OVERLAY_TOPIC, POSE_TOPIC, merge_bags, read_answers
 from geodistill_core.evaluation.metrics import frame_errors
 from geodistill_core.evaluation.outcome import RunInfo
 from geodistill_core.evaluation.replay import ReplayPlan

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from geodistill_core.evaluation import dataset_run
-from geodistill_core.evaluation.dataset_paper import PaperJudge
+from geodistill_core.evaluation.datasets import run as dataset_run
+from geodistill_core.evaluation.datasets.paper import PaperJudge
 from geodistill_core.evaluation.frame_table import read_frames
 from tests.twins.small import CITY, DRIVE, LABELS, kitti_tree, picture, png, vigor_tree
 

@@ -17,10 +17,10 @@ import pytest
 from geodistill_core.bags.reader import ReaderOptions
 from geodistill_core.bags.synth import write_synth_drive
 from geodistill_core.datasets.synthcity import SMALL_PANORAMA_RIG
-from geodistill_core.evaluation.fleet import DriveJob, drive_jobs, one_by_one
-from geodistill_core.evaluation.fleet_drive import fleet_work, replay_or_keep
+from geodistill_core.evaluation.fleet.drive import fleet_work, replay_or_keep
+from geodistill_core.evaluation.fleet.jobs import DriveJob, drive_jobs, one_by_one
+from geodistill_core.evaluation.fleet.merge import run_fleet
 from geodistill_core.evaluation.frame_table import read_frames
-from geodistill_core.evaluation.merge import run_fleet
 from geodistill_core.evaluation.metrics import spread
 from geodistill_core.evaluation.replay import ReplayPlan
 
@@ -203,7 +203,7 @@ def test_ctrl_c_merges_what_has_ended_and_is_resumed(geodistill, drives, checkpo
     program = """
 import os, signal, sys
 from geodistill_core.cli.main import main
-from geodistill_core.evaluation import fleet_drive
+from geodistill_core.evaluation.fleet import drive as fleet_drive
 signal.signal(signal.SIGINT, signal.default_int_handler)
 run = fleet_drive.replay_drive
 def stop_at_the_second(bag, folder, plan):

@@ -13,8 +13,9 @@ from geodistill_core.bags.topics import StreamKind
 from geodistill_core.camera import BodyMount, forward_optical_mount, level_mount
 from geodistill_core.cli.replay_options import reader_options
 from geodistill_core.errors import ConfigError
-from geodistill_core.evaluation import live, ros
-from geodistill_core.evaluation.node_options import node_options
+from geodistill_core.evaluation import ros
+from geodistill_core.evaluation.live import replay as live
+from geodistill_core.evaluation.live.node_options import node_options
 from geodistill_core.localization.sensor_buffer import HeadingSource, SensorBufferConfig
 from geodistill_core.types import GeoPoint
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geodistill_core.evaluation.bootstrap import Dependence, Strata, dependence, intervals, student_factor
-from geodistill_core.evaluation.bootstrap import weighted_quantiles as quantiles_of
+from geodistill_core.evaluation.comparison.bootstrap import Dependence, Strata, dependence, intervals, student_factor
+from geodistill_core.evaluation.comparison.bootstrap import weighted_quantiles as quantiles_of
 
 
 def autoregressive(count, rho, seed):

@@ -11,11 +11,11 @@ import pytest
 from simulated import answer_off, truth_at
 
 from geodistill_core.errors import ConfigError, DatasetError
-from geodistill_core.evaluation.compare import compare
+from geodistill_core.evaluation.comparison.compare import compare
+from geodistill_core.evaluation.comparison.paired import Run, named_apart, pair, read_run
 from geodistill_core.evaluation.files import to_json
 from geodistill_core.evaluation.frame_table import write_frames
 from geodistill_core.evaluation.metrics import FrameResult, summarize
-from geodistill_core.evaluation.paired import Run, named_apart, pair, read_run
 from geodistill_core.evaluation.report.compare_page import render_comparison
 
 COUNT = 240

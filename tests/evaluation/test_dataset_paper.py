@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from geodistill_core.bags.kitti import KittiSplit
-from geodistill_core.bags.vigor import VigorSplit
+from geodistill_core.bags.datasets.kitti import KittiSplit
+from geodistill_core.bags.datasets.vigor import VigorSplit
 from geodistill_core.errors import ConfigError
-from geodistill_core.evaluation.dataset_asked import Asked
-from geodistill_core.evaluation.dataset_paper import PaperJudge
-from geodistill_core.evaluation.dataset_peak import peak
-from geodistill_core.evaluation.dataset_question import PaperOptions
-from geodistill_core.evaluation.kitti_papers import KittiPapers
+from geodistill_core.evaluation.datasets.asked import Asked
+from geodistill_core.evaluation.datasets.kitti_papers import KittiPapers
+from geodistill_core.evaluation.datasets.paper import PaperJudge
+from geodistill_core.evaluation.datasets.peak import peak
+from geodistill_core.evaluation.datasets.question import PaperOptions
+from geodistill_core.evaluation.datasets.vigor_papers import VigorPapers
 from geodistill_core.evaluation.metrics import scored
-from geodistill_core.evaluation.vigor_papers import VigorPapers
 from geodistill_core.localization.estimate import EstimateConfig
 from geodistill_core.models import build
 from geodistill_core.models.base import CrossViewNetwork, GroundInput

@@ -8,9 +8,9 @@ import pytest
 
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import ConfigError, DatasetError
-from geodistill_core.evaluation import dataset_run
-from geodistill_core.evaluation.dataset_judged import judged
-from geodistill_core.evaluation.dataset_run import Pace, claim, judge_all
+from geodistill_core.evaluation.datasets import run as dataset_run
+from geodistill_core.evaluation.datasets.judged import judged
+from geodistill_core.evaluation.datasets.run import Pace, claim, judge_all
 from geodistill_core.evaluation.frame_table import write_frames
 from geodistill_core.evaluation.metrics import FrameResult, PoseAnswer
 from geodistill_core.types import Prior

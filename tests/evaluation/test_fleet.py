@@ -12,9 +12,9 @@ import pytest
 from fleet_works import do_as_told, leave_a_mark, own_process
 
 from geodistill_core.errors import BagError, ConfigError
-from geodistill_core.evaluation.fleet import Fate, drive_jobs, one_by_one
-from geodistill_core.evaluation.fleet_ray import on_ray
-from geodistill_core.evaluation.workers import in_processes
+from geodistill_core.evaluation.fleet.cluster import on_ray
+from geodistill_core.evaluation.fleet.jobs import Fate, drive_jobs, one_by_one
+from geodistill_core.evaluation.fleet.processes import in_processes
 
 
 def bags(folder, **told):

@@ -21,8 +21,8 @@ from rosbags.highlevel import AnyReader
 from geodistill_core.bags.reader import read_drive
 from geodistill_core.bags.synth import write_synth_drive
 from geodistill_core.datasets.synthcity import SMALL_PANORAMA_RIG
-from geodistill_core.evaluation.answers import read_answers
 from geodistill_core.evaluation.frame_table import read_frames
+from geodistill_core.evaluation.live.answers import read_answers
 from geodistill_core.evaluation.metrics import frame_errors
 from geodistill_core.evaluation.replay import replay, run_info
 from geodistill_core.evaluation.result_bag import ResultBag, datum_of

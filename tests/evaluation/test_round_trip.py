@@ -6,17 +6,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geodistill_core.bags.dataset_bags import write_dataset_bags
-from geodistill_core.bags.dataset_drive import BagOptions
-from geodistill_core.bags.kitti import KittiSplit, plan_kitti
-from geodistill_core.bags.vigor import VigorSplit, plan_vigor
-from geodistill_core.evaluation.dataset_asked import Asked
-from geodistill_core.evaluation.dataset_eval import evaluate
+from geodistill_core.bags.datasets.bags import write_dataset_bags
+from geodistill_core.bags.datasets.drive import BagOptions
+from geodistill_core.bags.datasets.kitti import KittiSplit, plan_kitti
+from geodistill_core.bags.datasets.vigor import VigorSplit, plan_vigor
+from geodistill_core.evaluation.datasets.asked import Asked
+from geodistill_core.evaluation.datasets.evaluation import evaluate
+from geodistill_core.evaluation.datasets.kitti import kitti_evaluation
+from geodistill_core.evaluation.datasets.vigor import vigor_evaluation
 from geodistill_core.evaluation.frame_table import read_frames
-from geodistill_core.evaluation.kitti_eval import kitti_evaluation
 from geodistill_core.evaluation.metrics import scored
 from geodistill_core.evaluation.replay import ReplayPlan, replay_drive
-from geodistill_core.evaluation.vigor_eval import vigor_evaluation
 from tests.twins.trees import kitti_tree, vigor_tree
 
 # Two decoders of one JPEG differ by a grey level here and there; a cell of the heat map is half a metre wide.

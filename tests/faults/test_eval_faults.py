@@ -7,13 +7,13 @@ import json
 
 import pytest
 
-from geodistill_core.bags.kitti import KittiSplit
-from geodistill_core.bags.vigor import VigorSplit
-from geodistill_core.evaluation.dataset_asked import Asked
-from geodistill_core.evaluation.dataset_eval import evaluate, is_partial
+from geodistill_core.bags.datasets.kitti import KittiSplit
+from geodistill_core.bags.datasets.vigor import VigorSplit
+from geodistill_core.evaluation.datasets.asked import Asked
+from geodistill_core.evaluation.datasets.evaluation import evaluate, is_partial
+from geodistill_core.evaluation.datasets.kitti import kitti_evaluation
+from geodistill_core.evaluation.datasets.vigor import vigor_evaluation
 from geodistill_core.evaluation.frame_table import read_frames
-from geodistill_core.evaluation.kitti_eval import kitti_evaluation
-from geodistill_core.evaluation.vigor_eval import vigor_evaluation
 from tests.twins.small import CITY, DAY, DRIVE, LABELS, RECORDS, frame_name, kitti_tree, picture, png, vigor_tree
 
 PROTOCOLS = ("paper", "vehicle")

@@ -14,10 +14,10 @@ from geodistill_core.cli.main import describe
 from geodistill_core.cli.output import Terminal
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import BagError
-from geodistill_core.evaluation.compare import compare
+from geodistill_core.evaluation.comparison.compare import compare
+from geodistill_core.evaluation.comparison.paired import Run
 from geodistill_core.evaluation.frame_table import read_frames, write_frames
 from geodistill_core.evaluation.metrics import FrameResult, PoseAnswer, summarize
-from geodistill_core.evaluation.paired import Run
 from geodistill_core.evaluation.report import FrameGallery, Report, render_report
 from geodistill_core.evaluation.report.compare_page import render_comparison
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from geodistill_core.bags.folder import BagFiles, FileKind, kind_of, refuse_foreign
-from geodistill_core.bags.parts import merged_topics
 from geodistill_core.bags.salvage.account import Gap, Salvage
 from geodistill_core.bags.salvage.mcap import SalvagedMcap
 from geodistill_core.bags.salvage.sqlite import SalvagedSqlite
+from geodistill_core.bags.storage.folder import BagFiles, FileKind, kind_of, refuse_foreign
+from geodistill_core.bags.storage.parts import merged_topics
 from geodistill_core.errors import BagError
 
 __all__ = ["Gap", "Salvage", "salvaged_parts"]

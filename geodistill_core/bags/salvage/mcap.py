@@ -16,8 +16,6 @@ from typing import Any
 from mcap.data_stream import ReadDataStream
 from mcap.records import Channel, Schema
 
-from geodistill_core.bags.mcap_part import FOOTER, MAGIC, definitions_of, read_summary, topic_infos
-from geodistill_core.bags.parts import BagPart, RawMessage
 from geodistill_core.bags.salvage.account import GapList
 from geodistill_core.bags.salvage.files import CUT_OFF, mapped
 from geodistill_core.bags.salvage.records import (
@@ -36,6 +34,8 @@ from geodistill_core.bags.salvage.records import (
     records,
     unpacked,
 )
+from geodistill_core.bags.storage.mcap_part import FOOTER, MAGIC, definitions_of, read_summary, topic_infos
+from geodistill_core.bags.storage.parts import BagPart, RawMessage
 from geodistill_core.errors import BagError
 
 RUBBISH = "no record"

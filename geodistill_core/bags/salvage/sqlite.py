@@ -14,10 +14,10 @@ from mmap import mmap
 from pathlib import Path
 from typing import Any
 
-from geodistill_core.bags.parts import BagPart, Definition, RawMessage, TopicInfo
-from geodistill_core.bags.rosbags_part import refuse_unwritten
 from geodistill_core.bags.salvage.account import GapList
 from geodistill_core.bags.salvage.files import CUT_OFF, mapped
+from geodistill_core.bags.storage.parts import BagPart, Definition, RawMessage, TopicInfo
+from geodistill_core.bags.storage.rosbags_part import refuse_unwritten
 from geodistill_core.errors import BagError
 
 _TABLE_LEAF = b"\x0d"

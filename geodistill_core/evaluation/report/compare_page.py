@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from geodistill_core.evaluation.compare import Comparison
-from geodistill_core.evaluation.paired import Pairs
+from geodistill_core.evaluation.comparison.compare import Comparison
+from geodistill_core.evaluation.comparison.paired import Pairs
 from geodistill_core.evaluation.report.charts import FLOOR_M, distributions
 from geodistill_core.evaluation.report.document import whole_page
 from geodistill_core.evaluation.report.markup import Markup, element, join

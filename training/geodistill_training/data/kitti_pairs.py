@@ -16,7 +16,7 @@ from geodistill_core.datasets.kitti.images import PlacedTile, aligned_tile, grou
 from geodistill_core.datasets.kitti.pairs import SHIFT_RANGE_M
 from geodistill_core.datasets.kitti.records import read_oxts
 from geodistill_core.errors import DatasetError
-from geodistill_core.evaluation.dataset_tiles import aligned_side_px, metric_tile, read_extent_m
+from geodistill_core.evaluation.datasets.tiles import aligned_side_px, metric_tile, read_extent_m
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.models.base import AnyNetwork

@@ -21,7 +21,7 @@ from geodistill_core.datasets.vigor.splits import (
     weak_split,
 )
 from geodistill_core.errors import DatasetError
-from geodistill_core.evaluation.dataset_tiles import metric_tile, whole_tile
+from geodistill_core.evaluation.datasets.tiles import metric_tile, whole_tile
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.models.base import AnyNetwork

@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image, NavSatFix
 
 from geodistill_core.bags.topics import IMAGE_COMPRESSED
 from geodistill_core.bags.writer import BagWriter
-from geodistill_core.evaluation.node_pictures import heatmap_jpeg, overlay_jpeg
+from geodistill_core.evaluation.live.node_pictures import heatmap_jpeg, overlay_jpeg
 from geodistill_ros.replay.cdr import header_stamp_ns
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
