@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from geodistill_core.bags import compose
@@ -31,6 +31,7 @@ from geodistill_core.localization.readings import MotionReading
 from geodistill_core.types import GeoPoint
 
 Message = tuple[int, str, Any]
+Pictures = Iterable[tuple[int, Any]]
 
 
 def _default(kind: StreamKind) -> str:
@@ -54,10 +55,12 @@ def drive_topics(drive: Drive, raw_images: bool) -> dict[str, str]:
     }
 
 
-def drive_messages(drive: Drive, raw_images: bool, report: Callable[[int], None]) -> Iterator[Message]:
+def drive_messages(
+    drive: Drive, pictures: Pictures, raw_images: bool, report: Callable[[int], None]
+) -> Iterator[Message]:
     """All messages by stamp; sensors before the image of the same stamp."""
     streams = (_said_once(drive), _truth(drive), _fixes(drive), _attitudes(drive), _motions(drive))
-    return heapq.merge(*streams, _images(drive, raw_images, report), key=lambda message: message[0])
+    return heapq.merge(*streams, _images(drive, pictures, raw_images, report), key=lambda message: message[0])
 
 
 def _said_once(drive: Drive) -> Iterator[Message]:
@@ -100,12 +103,12 @@ def _motions(drive: Drive) -> Iterator[Message]:
         yield reading[0], _default(StreamKind.MOTION), odometry.message(MotionReading(*reading))
 
 
-def _images(drive: Drive, raw: bool, report: Callable[[int], None]) -> Iterator[Message]:
-    jpeg_topic, raw_topic = DEFAULT_TOPICS[StreamKind.IMAGE]
-    for image in drive.frames():
+def _images(
+    drive: Drive, pictures: Iterable[tuple[int, Any]], raw: bool, report: Callable[[int], None]
+) -> Iterator[Message]:
+    topic = DEFAULT_TOPICS[StreamKind.IMAGE][int(raw)]
+    for done, (stamp_ns, message) in enumerate(pictures, 1):
         if drive.rig.camera is not None:
-            info = compose.camera_info(image.stamp_ns, drive.rig.camera)
-            yield image.stamp_ns, _default(StreamKind.CAMERA_INFO), info
-        make, topic = (compose.raw_image, raw_topic) if raw else (compose.compressed_image, jpeg_topic)
-        yield image.stamp_ns, topic, make(image.stamp_ns, image.rgb)
-        report(image.index + 1)
+            yield stamp_ns, _default(StreamKind.CAMERA_INFO), compose.camera_info(stamp_ns, drive.rig.camera)
+        yield stamp_ns, topic, message
+        report(done)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from geodistill_core.cli.bag_datasets import ChunkKib, StorageOption, kitti, vigor
+from geodistill_core.cli.bag_datasets import ChunkKib, Jobs, StorageOption, bag_options, kitti, vigor
 from geodistill_core.cli.output import JsonOption, emit, number, printable, progress, table
 
 app = typer.Typer(help="Make drives and look into them.", no_args_is_help=True)
@@ -53,14 +53,17 @@ def synth(
     raw_images: Annotated[bool, typer.Option(help="Images as sensor_msgs/Image, not JPEG.")] = False,
     storage: StorageOption = "mcap",
     chunk_kib: ChunkKib = 128,
+    jobs: Jobs = None,
     json_path: JsonOption = None,
 ) -> None:
-    """Simulate a drive: recording, map and sidecar, the same for the same options."""
-    from geodistill_core.bags.datasets.drive import BagOptions
+    """Simulate a drive: recording, map and sidecar, the same for the same options.
+
+    Run again to go on where a run was stopped.
+    """
     from geodistill_core.bags.synth import write_synth_drive
     from geodistill_core.datasets.synthcity import PANORAMA_RIG, PINHOLE_RIG
 
-    options = BagOptions(storage, chunk_kib * 1024)  # type: ignore[arg-type]  # validated there
+    options = bag_options(storage, chunk_kib, raw_images, jobs)
     with progress(f"{style} {seed}, {level}", total=frames + 1) as step:
         made = write_synth_drive(
             folder,
@@ -72,9 +75,10 @@ def synth(
             rig=PINHOLE_RIG if camera is Rig.PINHOLE else PANORAMA_RIG,
             route=route,
             size_m=size_m,
-            raw_images=raw_images,
+            raw_images=options.raw_images,
             storage=options.storage,
             chunk_bytes=options.chunk_bytes,
+            jobs=options.jobs,
             progress=lambda done, total: step(),
         )
     files = {"bag": made.bag, "map": made.map, "sidecar": made.sidecar}

@@ -42,7 +42,7 @@ ChunkKib = Annotated[int, typer.Option(help="Size of MCAP's chunks, 64 to 256: w
 RawImages = Annotated[bool, typer.Option(help="Images as sensor_msgs/Image, not as the files that they are.")]
 Jobs = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(help="Files written at a time; the result is the same [the number of cores, at most 8]."),
+    typer.Option(help="Files or pictures made at a time; the result is the same [the number of cores, at most 8]."),
 ]
 
 
@@ -74,7 +74,7 @@ def vigor(
     from geodistill_core.datasets.case import PriorNoise
 
     split = VigorSplit(area, part, labels, tuple(city or ()), limit)  # type: ignore[arg-type]  # validated there
-    options = _options(storage, chunk_kib, raw_images, jobs)
+    options = bag_options(storage, chunk_kib, raw_images, jobs)
     plan = plan_vigor(root, split, PriorNoise(gnss_sigma_m, heading_range_deg, seed), camera_height_m)
     _convert(plan, output or Path("drives") / f"vigor-{area}-{part}", options, json_path)
 
@@ -109,13 +109,14 @@ def kitti(
     from geodistill_core.datasets.case import PriorNoise
 
     split = KittiSplit(part, tuple(drive or ()), limit)  # type: ignore[arg-type]  # validated there
-    options = _options(storage, chunk_kib, raw_images, jobs)
+    options = bag_options(storage, chunk_kib, raw_images, jobs)
     noise = PriorNoise(gnss_sigma_m, heading_range_deg, seed)
     plan = plan_kitti(root, split, noise, lists, camera_height_m)
     _convert(plan, output or Path("drives") / f"kitti-{part}", options, json_path)
 
 
-def _options(storage: str, chunk_kib: int, raw_images: bool, jobs: int | None) -> BagOptions:
+def bag_options(storage: str, chunk_kib: int, raw_images: bool, jobs: int | None) -> BagOptions:
+    """How recordings are written; raises ConfigError for what is outside its limits."""
     from geodistill_core.bags.datasets.drive import BagOptions
 
     chosen = {} if jobs is None else {"jobs": jobs}
