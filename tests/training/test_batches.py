@@ -120,6 +120,16 @@ def test_streamed_and_rendered_cities_are_the_same_examples_and_labels_come_only
     assert StreamedPairs(data, build("tiny")).example(0, None).truth is None
 
 
+def test_a_city_that_another_process_put_there_meanwhile_stays_and_nothing_else_is_left(tmp_path):
+    data = SynthData(styles=("suburb",), cities_per_style=1, flats_per_city=1)
+    (job,) = city_jobs(data, NetworkRecipe(), tmp_path, "flats")
+    job.path.mkdir(parents=True)
+    (job.path / "theirs").touch()
+    render_city(job, data, NetworkRecipe())
+    assert [path.name for path in job.path.iterdir()] == ["theirs"]
+    assert list(job.path.parent.iterdir()) == [job.path]
+
+
 def test_networks_that_read_alike_share_a_cache_and_others_do_not(tmp_path):
     data = SynthData(cities_per_style=1)
     narrow = NetworkRecipe(arguments={"widths": [8, 8, 8, 8]})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import shutil
+import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,19 +87,23 @@ def _rows(found: list[tuple[Example, Array]]) -> dict[str, Array]:
 
 
 def render_city(job: CityJob, data: SynthData, network: NetworkRecipe) -> None:
-    """Render one city's arrays beside their place and move them there in one step."""
+    """Render one city's arrays beside their place and move them there in one step; what another process put stays."""
     if job.kind == "pairs":
         reader = build(network.architecture, network.geometry, **network.arguments)
         rows = _rows([stream_example(data, reader, job.style, job.seed, k) for k in range(data.pairs_per_city)])
     else:
         flats = [sample_flat(job.style, job.seed, k, data.tile_extent_m) for k in range(data.flats_per_city)]
         rows = {"tile": np.stack([tile for tile, _ in flats]), "source": np.stack([source for _, source in flats])}
-    temporary = job.path.with_name(f".{job.path.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for key, values in rows.items():
-        np.save(temporary / f"{key}.npy", values)
-    os.replace(temporary, job.path)
+    with tempfile.TemporaryDirectory(prefix=f".{job.path.name}.", dir=job.path.parent) as temporary:
+        made = Path(temporary) / "city"
+        made.mkdir()
+        for key, values in rows.items():
+            np.save(made / f"{key}.npy", values)
+        try:
+            os.replace(made, job.path)
+        except OSError:
+            if not job.path.is_dir():
+                raise
 
 
 def _reading(network: NetworkRecipe) -> str:
