@@ -109,6 +109,15 @@ def _fill_block(nodes: Array, positions: tuple[Array, Array], grid: PixelGrid, s
     return _interpolate(pixels, map_x, map_y, samples)
 
 
+def reach(target: Target, grid: PixelGrid) -> tuple[Array, Array] | None:
+    """Source pixels (x, y) that filling the target reads: from the first, up to the second; None off the world."""
+    nodes = _node_pixels(target, grid)
+    if not np.isfinite(nodes).all():
+        return None
+    margin = (_MARGIN + 1) * _steps(nodes, target)[0]
+    return np.floor(nodes.min(axis=(1, 2))) - margin, np.ceil(nodes.max(axis=(1, 2))) + margin
+
+
 def resample(target: Target, grid: PixelGrid) -> Pixels:
     """Fill the target from the grid: rgb [side, side, 3] uint8 and valid [side, side] bool."""
     rgb = np.zeros((target.side, target.side, 3), np.uint8)
