@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold between the fields of an imagery source before anything is fetched from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from geodistill_core.errors import ConfigError
+from geodistill_core.geometry.bounds import GeoBounds
+from geodistill_core.maps import tile_requests, url_template
+
+if TYPE_CHECKING:
+    from geodistill_core.maps.spec import SourceSpec
+
+OWN = "own"
+TILED = ("xyz", "tms", "wmts", "wms")
+ONLY_FOR = (
+    dict.fromkeys(("layer", "tile_matrix_set", "tile_matrix", "style"), ("wmts",))
+    | dict.fromkeys(("layers", "styles", "version", "crs"), ("wms",))
+    | {"format": ("wmts", "wms")}
+)
+
+
+def complaint(spec: SourceSpec) -> str | None:
+    """Why a source is refused and what to write instead, or None. No key of the URL is repeated."""
+    for check in (_terms, _url, _placeholders, _foreign_fields, _zooms, _service, _bounds, _first_tile):
+        found = check(spec)
+        if found:
+            return found
+    return None
+
+
+def _terms(spec: SourceSpec) -> str | None:
+    if spec.terms_accepted:
+        return None
+    where = "the terms of this imagery" if spec.terms_url == OWN else spec.terms_url
+    return (
+        f"terms_accepted is false: read {where}, and if you agree to them set terms_accepted: true in your copy of "
+        "the file"
+    )
+
+
+def _url(spec: SourceSpec) -> str | None:
+    found = url_template.complaint(spec.kind, spec.url)
+    if found:
+        return f"url {found}"
+    if not url_template.is_complete(spec.kind, spec.url):
+        return f"url does not tell tiles apart; a {spec.kind} template holds zoom, column and row, as {{z}} {{x}} {{y}}"
+    if spec.key_env and spec.url.startswith("http:") and not spec.allow_private:
+        return "url would send the key unencrypted; use https://"
+    return None
+
+
+def _placeholders(spec: SourceSpec) -> str | None:
+    for name, field, given in (("{key}", "key_env", spec.key_env), ("{s}", "subdomains", spec.subdomains)):
+        if (name in spec.url) != bool(given):
+            return f"url has {name} without {field}, or {field} without {name} in url; give both or neither"
+    return None
+
+
+def _foreign_fields(spec: SourceSpec) -> str | None:
+    for field in sorted(spec.model_fields_set & set(ONLY_FOR)):
+        if spec.kind not in ONLY_FOR[field]:
+            return f"{field} has no meaning for kind {spec.kind}; remove it"
+    return None
+
+
+def _zooms(spec: SourceSpec) -> str | None:
+    if spec.kind in TILED and "zooms" not in spec.model_fields_set:
+        return "zooms is missing: write the smallest and the largest zoom level that the service offers, as [0, 19]"
+    if spec.zooms[0] > spec.zooms[1]:
+        return f"zooms {list(spec.zooms)} must ascend"
+    return None
+
+
+def _service(spec: SourceSpec) -> str | None:
+    if spec.kind == "wms" and spec.layers is None:
+        return "layers is missing: name the layers of the WMS, separated by commas"
+    if spec.kind != "wmts":
+        return None
+    asked = {"layer": spec.layer, "tile_matrix_set": spec.tile_matrix_set}
+    by_query = not url_template.is_rest(spec.url)
+    for field, name in (("layer", "{Layer}"), ("tile_matrix_set", "{TileMatrixSet}")):
+        if asked[field] is None and (by_query or name in spec.url):
+            return f"{field} is missing; the capabilities of the WMTS list what there is"
+    return None
+
+
+def _bounds(spec: SourceSpec) -> str | None:
+    if spec.bounds is None:
+        return None
+    try:
+        GeoBounds(*spec.bounds)
+    except ConfigError as error:
+        return f"bounds are west, south, east, north: {error}"
+    return None
+
+
+def _first_tile(spec: SourceSpec) -> str | None:
+    if spec.kind not in TILED or (spec.kind == "wms" and spec.crs != "EPSG:3857"):
+        return None
+    found = url_template.complaint(spec.kind, tile_requests.tile_url(spec, spec.zooms[0], 0, 0))
+    return f"url with its fields filled in {found}" if found else None
