@@ -163,7 +163,8 @@ class MapTile:
 
     `rgb` is H x W x 3 uint8, rows grow south, columns grow east, square pixels of `metres_per_pixel` ground metres;
     the centre is the edge coordinate (H/2, W/2), pixel centres sit at half-integers. `valid` (H x W bool) is False
-    where the source has no imagery (rgb is 0 there). `key` identifies the content for caches.
+    where the source has no imagery (rgb is 0 there). `key` identifies the content for caches. `map_sigma_m` is how far
+    the imagery itself may lie from where it claims, one standard deviation per axis; 0 where nobody has said.
     """
 
     rgb: Array
@@ -172,6 +173,7 @@ class MapTile:
     metres_per_pixel: float
     key: str
     attribution: str = ""
+    map_sigma_m: float = 0.0
 
     def __post_init__(self) -> None:
         _check_rgb(self.rgb, "map tile")

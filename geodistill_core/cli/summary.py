@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from geodistill_core.cli.output import number, printable, table
+from geodistill_core.evaluation.metrics import bias_text
 
 QUANTILES = ("median", "p90", "p95", "max")
 ROWS = (
@@ -45,6 +46,7 @@ def remarks(summary: Mapping[str, Any]) -> list[str]:
             f"covariance  {100 * summary['coverage']['0.95']:.0f} % of truths inside the 95 % ellipse, "
             f"mean NEES {nees['mean']:.2f} (ideal {nees['dof']})"
         )
+        lines.append(f"bias        {bias_text(summary['position_bias_m'])}")
     heatmap = summary.get("heatmap", {})
     if heatmap.get("nll_mean") is not None:
         lines.append(

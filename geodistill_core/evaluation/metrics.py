@@ -198,6 +198,7 @@ def summarize(
         "position_error_m": spread(position),
         "lateral_error_m": spread(np.abs([e.lateral_m for e in errors])),
         "longitudinal_error_m": spread(np.abs([e.longitudinal_m for e in errors])),
+        "position_bias_m": bias(errors),
         "yaw_error_deg": spread(yaw_deg),
         "recall": {f"{limit}m": share_within(position, limit) for limit in POSITION_RECALL_M}
         | {f"{limit}deg": share_within(yaw_deg, limit) for limit in YAW_RECALL_DEG},
@@ -211,6 +212,30 @@ def summarize(
         "seed": seed,
         "versions": dict(versions or {}),
     }
+
+
+def bias(errors: Sequence[FrameErrors]) -> dict[str, float | None]:
+    """Mean signed error along each axis, and its `horizontal` length (None each for no errors).
+
+    One that stays east or north while the vehicle turns is the imagery's; one that stays lateral or longitudinal is
+    the camera's mounting.
+    """
+    axes = ("east", "north", "lateral", "longitudinal")
+    if not errors:
+        return dict.fromkeys((*axes, "horizontal"))
+    means = {axis: float(np.mean([getattr(error, f"{axis}_m") for error in errors])) for axis in axes}
+    return means | {"horizontal": math.hypot(means["east"], means["north"])}
+
+
+def bias_text(found: Mapping[str, float | None]) -> str:
+    """A bias in words: how far, and how much of it to which side of the truth."""
+    if (size_m := found["horizontal"]) is None:
+        return "unknown"
+    parts = []
+    for axis, positive, negative in (("east", "east", "west"), ("north", "north", "south")):
+        value = found[axis] or 0.0
+        parts.append(f"{abs(value):.2f} m {positive if value >= 0 else negative}")
+    return f"{size_m:.2f} m: on average the answers lie {' and '.join(parts)} of the truth"
 
 
 def spread(values: Any) -> dict[str, float | None]:

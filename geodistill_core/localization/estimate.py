@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,7 +19,10 @@ _SMALLEST_MODE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class EstimateConfig:
-    """Radii in metres, variances that the heat map cannot see, and the limits of each status."""
+    """Radii in metres, variances that the heat map cannot see, and the limits of each status.
+
+    `map_sigma_m` is the least that any map is trusted to lie off; a tile that states more is believed.
+    """
 
     mode_radius_m: float = 2.5
     max_modes: int = 5
@@ -30,6 +33,10 @@ class EstimateConfig:
     map_sigma_m: float = 0.1
     floor_sigma_m: float = 0.1
     floor_sigma_yaw_rad: float = math.radians(0.3)
+
+    def over(self, tile: MapTile) -> EstimateConfig:
+        """The same with the map's standard deviation that holds for this tile."""
+        return replace(self, map_sigma_m=max(self.map_sigma_m, tile.map_sigma_m))
 
 
 def _disc(radius_cells: int) -> Array:
@@ -136,7 +143,7 @@ def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateCon
         raise RuntimeBackendError(f"heat map sums to {total}, expected 1; the network's output is not finite")
     modes = find_modes(heatmap, config)
     best = modes[0]
-    P = published_covariance(heatmap, best, config)
+    P = published_covariance(heatmap, best, config.over(tile))
     latitude, longitude = LocalFrame(heatmap.center).to_geodetic(best.east_m, best.north_m)
     return Estimate(
         stamp_ns,

@@ -30,6 +30,18 @@ def _tile_key(target: PlaneTarget, pixels: Pixels) -> str:
     return digest.hexdigest()
 
 
+def plane_target(center: GeoPoint, extent_m: float, metres_per_pixel: float) -> PlaneTarget:
+    """The picture that `MapSource.tile` fills. ConfigError for a side outside 16..8192 pixels."""
+    if not (extent_m > 0.0 and metres_per_pixel > 0.0) or not np.isfinite(extent_m / metres_per_pixel):
+        raise ConfigError(f"tile of {extent_m} m at {metres_per_pixel} m/px; both must be positive")
+    side = round(extent_m / metres_per_pixel)
+    if not 16 <= side <= MAX_IMAGE_SIDE:
+        raise ConfigError(
+            f"tile of {extent_m} m at {metres_per_pixel} m/px has {side} pixels a side; choose 16..{MAX_IMAGE_SIDE}"
+        )
+    return PlaneTarget(center, side, float(metres_per_pixel))
+
+
 class GriddedSource(MapSource):
     """A map whose imagery lies in one or more pixel grids."""
 
@@ -65,18 +77,16 @@ class GriddedSource(MapSource):
 
     def tile(self, center: GeoPoint, extent_m: float, metres_per_pixel: float) -> MapTile:
         """See `MapSource.tile`."""
-        if not (extent_m > 0.0 and metres_per_pixel > 0.0) or not np.isfinite(extent_m / metres_per_pixel):
-            raise ConfigError(f"tile of {extent_m} m at {metres_per_pixel} m/px; both must be positive")
-        side = round(extent_m / metres_per_pixel)
-        if not 16 <= side <= MAX_IMAGE_SIDE:
-            raise ConfigError(
-                f"tile of {extent_m} m at {metres_per_pixel} m/px has {side} pixels a side; choose 16..{MAX_IMAGE_SIDE}"
-            )
-        target = PlaneTarget(center, side, float(metres_per_pixel))
-        rgb, valid = self.sample(target)
-        if not valid.any():
+        target = plane_target(center, extent_m, metres_per_pixel)
+        pixels = self.sample(target)
+        if not pixels[1].any():
             raise MapError(self._not_covered(center, extent_m))
-        return MapTile(rgb, valid, center, target.metres_per_pixel, _tile_key(target, (rgb, valid)), self.attribution)
+        return self.picture(target, pixels)
+
+    def picture(self, target: PlaneTarget, pixels: Pixels) -> MapTile:
+        """The tile of a filled target."""
+        key = _tile_key(target, pixels)
+        return MapTile(*pixels, target.center, target.metres_per_pixel, key, self.attribution, self.map_sigma_m)
 
     def _not_covered(self, center: GeoPoint, extent_m: float) -> str:
         near = self.nearest_coverage(center)

@@ -24,9 +24,13 @@ class MapInfo:
 
 
 class MapSource(ABC):
-    """Imagery of some part of the earth. Reads are safe from any thread; a context manager closes it."""
+    """Imagery of some part of the earth. Reads are safe from any thread; a context manager closes it.
+
+    `map_sigma_m` is the standard deviation of the imagery's own position, per axis in metres; 0 where unknown.
+    """
 
     attribution: str = ""
+    map_sigma_m: float = 0.0
 
     @abstractmethod
     def tile(self, center: GeoPoint, extent_m: float, metres_per_pixel: float) -> MapTile:

@@ -31,6 +31,7 @@ DESIGN_KEYS = {
     "position_error_m",
     "lateral_error_m",
     "longitudinal_error_m",
+    "position_bias_m",
     "yaw_error_deg",
     "recall",
     "gnss_error_m",

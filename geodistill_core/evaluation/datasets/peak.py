@@ -30,5 +30,5 @@ def peak_estimate(heatmap: HeatMap, tile: MapTile, config: EstimateConfig) -> Es
     """The peak with the covariance of the whole heat map about it."""
     mode = peak(heatmap, config)
     latitude, longitude = LocalFrame(heatmap.center).to_geodetic(mode.east_m, mode.north_m)
-    P = published_covariance(heatmap, mode, config)
+    P = published_covariance(heatmap, mode, config.over(tile))
     return Estimate(0, float(latitude), float(longitude), mode.yaw_enu_rad, P, Status.OK, (mode,), heatmap, tile)

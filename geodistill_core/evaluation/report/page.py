@@ -28,6 +28,7 @@ from geodistill_core.evaluation.report.markup import Markup, element, join
 from geodistill_core.evaluation.report.operation import drops_table, latency_figure
 from geodistill_core.evaluation.report.scrubber import scrubber, scrubber_data
 from geodistill_core.evaluation.report.tables import (
+    bias_line,
     definitions,
     error_table,
     key_figures,
@@ -131,7 +132,8 @@ def errors_section(report: Report, columns: Columns) -> Markup:
         ("estimate", "estimate, median"), ("bound", "10 % to 90 %"), ("gnss", "GNSS"), ("ideal", "as claimed")
     )
     charts = element("div", distribution, *error_against(columns), css="pair")
-    return section("How good, and when", error_table(report.summary), recall_line(report.summary), keys, charts)
+    figures = (error_table(report.summary), recall_line(report.summary), bias_line(report.summary))
+    return section("How good, and when", *figures, keys, charts)
 
 
 def honesty_section(columns: Columns) -> Markup:

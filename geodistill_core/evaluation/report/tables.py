@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from geodistill_core.evaluation.metrics import bias_text
 from geodistill_core.evaluation.report.markup import Markup, element, number, percent
 
 COLUMNS = ("mean", "median", "p90", "p95", "max")
@@ -68,6 +69,15 @@ def recall_line(summary: Mapping[str, Any]) -> Markup:
     metres = [f"{percent(recall[key])} within {key[:-1]} m" for key in recall if not key.endswith("deg")]
     degrees = [f"{percent(recall[key])} within {key[:-3]}°" for key in recall if key.endswith("deg")]
     return element("p", " · ".join(metres + degrees), css="remark")
+
+
+def bias_line(summary: Mapping[str, Any]) -> Markup:
+    """Where the answers lie on average, and what that may come from."""
+    text = (
+        f"Bias {bias_text(summary['position_bias_m'])}. One that keeps its compass direction while the vehicle turns "
+        "is the imagery's own; one that turns with the vehicle is the camera's mounting."
+    )
+    return element("p", text, css="remark")
 
 
 def definitions(title: str, entries: Mapping[str, Any]) -> Markup:
