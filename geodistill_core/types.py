@@ -165,6 +165,7 @@ class MapTile:
     the centre is the edge coordinate (H/2, W/2), pixel centres sit at half-integers. `valid` (H x W bool) is False
     where the source has no imagery (rgb is 0 there). `key` identifies the content for caches. `map_sigma_m` is how far
     the imagery itself may lie from where it claims, one standard deviation per axis; 0 where nobody has said.
+    `provisional` tiles may be better when asked for again: parts are missing or out of date, and on their way.
     """
 
     rgb: Array
@@ -174,6 +175,7 @@ class MapTile:
     key: str
     attribution: str = ""
     map_sigma_m: float = 0.0
+    provisional: bool = False
 
     def __post_init__(self) -> None:
         _check_rgb(self.rgb, "map tile")

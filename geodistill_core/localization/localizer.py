@@ -22,7 +22,7 @@ from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.checkpoint import load_checkpoint
 from geodistill_core.models.manifest import Manifest
 from geodistill_core.models.orientation import OrientationNetwork
-from geodistill_core.types import Array, Estimate, GroundImage, HeatMap, MapTile, Prior
+from geodistill_core.types import Array, Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,23 @@ class Localizer:
         log_p = log_p + self._log_orientation(image, prior, yaw)[:, None, None]
         heatmap = self._posterior(log_p, prior, tile, yaw)
         return estimate(heatmap, tile, image.stamp_ns, self.config.estimate)
+
+    @torch.inference_mode()
+    def prepare(self, point: GeoPoint) -> bool:
+        """Encode the map around a position ahead of time, from any thread, so that `locate` finds it done there.
+
+        False where there was nothing to do, or not all imagery is at hand.
+        """
+        return any([tiles.prepare(point) for tiles in self._tile_caches])
+
+    @property
+    def tile_shapes(self) -> tuple[tuple[float, float], ...]:
+        """(extent in metres, metres per pixel) of the tiles that are asked of the map."""
+        return tuple((tiles.extent_m, tiles.network.metres_per_pixel) for tiles in self._tile_caches)
+
+    @property
+    def _tile_caches(self) -> list[EncodedTiles]:
+        return [tiles for tiles in (self._tiles, self._orientation_tiles) if tiles is not None]
 
     @property
     def _temperature(self) -> float:
