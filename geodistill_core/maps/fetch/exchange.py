@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request and its answer: redirects within the source's hosts, a bounded body, failures by their cause."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpcore
+
+from geodistill_core.maps.fetch.addresses import Place, redirected
+from geodistill_core.maps.fetch.body import read_body
+from geodistill_core.maps.fetch.network import Allowance, pool
+from geodistill_core.maps.fetch.results import FetchError
+from geodistill_core.maps.secret import MaskingFilter, Secret
+
+if TYPE_CHECKING:
+    from geodistill_core.maps.spec import SourceSpec
+
+TOTAL_S, CONNECT_S, READ_S = 10.0, 3.0, 5.0
+_TIMEOUTS = {"connect": CONNECT_S, "read": READ_S, "write": READ_S, "pool": TOTAL_S}
+_REDIRECTS = {301, 302, 303, 307, 308}
+_MOST_REDIRECTS = 3
+_SMALL = 65_536
+_LOGGER = logging.getLogger("httpcore.http11")  # prints the headers of answers, which may repeat the URL
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """GET `url` with `headers`; of the `expected` status, a body of at most `limit` bytes is wanted."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str]
+    expected: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers (lower-case names), and the body if the status was the expected one."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+
+class Exchange:
+    """Asks the hosts of one source over kept-open connections."""
+
+    def __init__(self, spec: SourceSpec, stop: threading.Event) -> None:
+        self._hosts = frozenset(host.strip("[]") for host in spec.hosts)
+        self._agent = spec.user_agent
+        self._allowance = Allowance(stop)
+        self._pool = pool(self._allowance, spec.allow_private, spec.max_connections)
+
+    def check(self, url: str) -> None:
+        """FetchError "refused" for a URL that is not on one of the source's hosts."""
+        place = Place.of(url)
+        if place.host not in self._hosts:
+            raise FetchError("refused", f"{place.host} is no host of this source; name it in allowed_hosts")
+
+    def ask(self, request: Request, within_s: float, secret: Secret | None) -> Answer:
+        """Its answer; a body larger than the limit, or an end later than `within_s` seconds, raises FetchError."""
+        url = request.url
+        self._allowance.until = time.monotonic() + min(within_s, TOTAL_S)
+        with _masked(secret), _failures(Place.of(url).host):
+            for _ in range(_MOST_REDIRECTS + 1):
+                answer = self._once(url, request)
+                if answer.status not in _REDIRECTS:
+                    return answer
+                url = redirected(url, answer.headers.get("location", ""), self._hosts)
+        raise FetchError("refused", f"{Place.of(url).host} redirects in circles")
+
+    def _once(self, url: str, request: Request) -> Answer:
+        sent = {"User-Agent": self._agent, "Accept-Encoding": "identity", **request.headers}
+        with self._pool.stream("GET", url, headers=[*sent.items()], extensions={"timeout": _TIMEOUTS}) as response:
+            got: dict[str, str] = {}
+            for name, value in response.headers:
+                key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+                got[key] = f"{got[key]}, {text}" if key in got else text
+            if response.status == request.expected:
+                return Answer(response.status, got, read_body(response.iter_stream(), got, request.limit))
+            if got.get("content-length", "").isdecimal() and int(got["content-length"]) <= _SMALL:
+                # Read to its end, or the connection could not be used again.
+                read_body(response.iter_stream(), {}, _SMALL)
+            return Answer(response.status, got, b"")
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        self._pool.close()
+
+
+@contextmanager
+def _masked(secret: Secret | None) -> Iterator[None]:
+    """Keep a key out of the log of the connection's library."""
+    if secret is None:
+        yield
+        return
+    mask = MaskingFilter(secret)
+    _LOGGER.addFilter(mask)
+    try:
+        yield
+    finally:
+        _LOGGER.removeFilter(mask)
+
+
+@contextmanager
+def _failures(host: str) -> Iterator[None]:
+    """Name the causes of the connection's failures."""
+    try:
+        yield
+    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+        raise FetchError("offline", f"no connection to {host}: {error}", 5.0) from error
+    except httpcore.TimeoutException as error:
+        raise FetchError(
+            "timeout", f"{host} did not answer in full in time ({READ_S:.0f} s, {TOTAL_S:.0f} s in all)", 5.0
+        ) from error
+    except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+        raise FetchError("server", f"{host} broke off its answer: {error}", 5.0) from error
+    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol) as error:
+        raise FetchError("refused", f"the request to {host} is malformed: {error}") from error
