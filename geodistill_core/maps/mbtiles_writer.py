@@ -8,29 +8,16 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol
-
-import cv2
-import numpy as np
+from typing import Literal
 
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.geometry.bounds import GeoBounds
-from geodistill_core.maps.grid import Pixels
-from geodistill_core.maps.gridded import GriddedSource
-from geodistill_core.maps.raster import RasterSource
+from geodistill_core.maps.cut import TileGiver, cut
+from geodistill_core.maps.encode import IMAGE_FORMATS, encode_tile
 from geodistill_core.maps.target import SlippyTarget
-from geodistill_core.types import Array, GeoPoint, MapTile
 
 MAX_TILES = 1_000_000
-_QUALITY = {"png": [], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], "webp": [cv2.IMWRITE_WEBP_QUALITY, 90]}
-
-
-class TileGiver(Protocol):
-    """Anything that answers as `MapSource.tile` does."""
-
-    def tile(self, center: GeoPoint, extent_m: float, metres_per_pixel: float) -> MapTile:
-        """See `MapSource.tile`."""
 
 
 def _slippy_tiles(bounds: GeoBounds, zoom: int) -> tuple[range, range]:
@@ -53,34 +40,14 @@ def _whole_pixels(bounds: GeoBounds, zoom: int) -> str:
     return f"{west!r},{south!r},{east!r},{north!r}"
 
 
-def _pixels(source: TileGiver, target: SlippyTarget) -> Pixels:
-    if isinstance(source, GriddedSource):
-        return source.sample(target)
-    # A margin of 2 % and 2 pixels: the Mercator square leans against the tangent plane's.
-    extent_m = (target.side * 1.02 + 4) * target.metres_per_pixel
-    try:
-        tile = source.tile(target.center, extent_m, target.metres_per_pixel)
-    except MapError:
-        return np.zeros((target.side, target.side, 3), np.uint8), np.zeros((target.side, target.side), np.bool_)
-    return RasterSource(tile.rgb, tile.center, tile.metres_per_pixel, valid=tile.valid).sample(target)
-
-
-def _encode(rgb: Array, valid: Array, image_format: str) -> bytes:
-    if valid.all():
-        return bytes(cv2.imencode(f".{image_format}", rgb[..., ::-1], _QUALITY[image_format])[1])
-    # Only PNG keeps the mask exactly; readers tell a tile's format by its first bytes.
-    rgba = np.dstack([rgb[..., ::-1], np.where(valid, 255, 0).astype(np.uint8)])
-    return bytes(cv2.imencode(".png", rgba)[1])
-
-
 def _rows(source: TileGiver, bounds: GeoBounds, zoom: int, image_format: str) -> Iterator[tuple[int, int, int, bytes]]:
     columns, rows = _slippy_tiles(bounds, zoom)
     for column in columns:
         for row in rows:
             wrapped = column % (1 << zoom)
-            rgb, valid = _pixels(source, SlippyTarget(wrapped, row, zoom))
+            rgb, valid = cut(source, SlippyTarget(wrapped, row, zoom))
             if valid.any():
-                yield zoom, wrapped, (1 << zoom) - 1 - row, _encode(rgb, valid, image_format)
+                yield zoom, wrapped, (1 << zoom) - 1 - row, encode_tile(rgb, valid, image_format)
 
 
 def write_mbtiles(
@@ -97,8 +64,8 @@ def write_mbtiles(
     A tile that the source covers in part is stored as PNG with transparency whatever the format. The
     file appears when complete. MapError when the source covers none of the bounds.
     """
-    if image_format not in _QUALITY:
-        raise ConfigError(f"image format {image_format!r} is not one of {', '.join(_QUALITY)}")
+    if image_format not in IMAGE_FORMATS:
+        raise ConfigError(f"image format {image_format!r} is not one of {', '.join(IMAGE_FORMATS)}")
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)

@@ -39,15 +39,13 @@ class PlaneTarget(Target):
 
 
 class SlippyTarget(Target):
-    """The 256-pixel Web Mercator tile (column, row) at `zoom`."""
+    """The Web Mercator tile (column, row) at `zoom`, drawn with `side` pixels."""
 
-    side = 256
-
-    def __init__(self, column: int, row: int, zoom: int) -> None:
+    def __init__(self, column: int, row: int, zoom: int, side: int = 256) -> None:
         self.center = GeoPoint(*mercator.to_geodetic(column + 0.5, row + 0.5, zoom, 1))
-        self.metres_per_pixel = mercator.metres_per_pixel(self.center.latitude, zoom)
-        self._left, self._top, self._zoom = column * 256, row * 256, zoom
+        self.metres_per_pixel = mercator.metres_per_pixel(self.center.latitude, zoom, side)
+        self._left, self._top, self._zoom, self.side = column * side, row * side, zoom, side
 
     def to_geodetic(self, column: Array, row: Array) -> tuple[Array, Array]:
         """See `Target.to_geodetic`."""
-        return mercator.to_geodetic(self._left + column, self._top + row, self._zoom)
+        return mercator.to_geodetic(self._left + column, self._top + row, self._zoom, self.side)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from geodistill_core.maps.serve import Answer, LocalServer, Reply, Request
+from geodistill_core.maps.serve.http import Answer, LocalServer, Reply, Request
 
 Fault = Callable[[Request, Answer, "FaultServer"], "Reply | None"]
 
