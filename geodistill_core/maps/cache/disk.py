@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ from geodistill_core.maps.cache.index import Change, Name, Row
 from geodistill_core.maps.cache.keeper import Keeper
 from geodistill_core.maps.cache.schema import ENTRY_BYTES
 from geodistill_core.maps.cache.sweep import sweep
-from geodistill_core.maps.cache.trouble import explained, is_full
+from geodistill_core.maps.cache.trouble import TROUBLE, explained, is_full
 from geodistill_core.maps.validators import Validators
 
 MIN_BYTES = 1 << 20
@@ -60,7 +59,7 @@ class DiskCache:
         self._degraded: str | None = None
         try:
             self._keeper.open()
-        except (OSError, sqlite3.Error) as error:
+        except TROUBLE as error:
             self._degraded = explained(error, self.folder)
 
     def get(self, source_id: str, key: str) -> Cached | None:
@@ -96,7 +95,7 @@ class DiskCache:
             replaced, gone = self._change(lambda change: (change.add(row), change.shrink(self.max_bytes, _DROPS)))
             self._count("evicted", len(gone))
             for unnamed in {replaced, *gone} - {digest}:
-                if unnamed is not None:
+                if isinstance(unnamed, bytes):
                     self._files.remove(unnamed)
 
         self._write(store, row.size)
@@ -133,13 +132,13 @@ class DiskCache:
         try:
             try:
                 action()
-            except (OSError, sqlite3.Error) as error:
+            except TROUBLE as error:
                 if not is_full(error):
                     raise
                 self._make_room(size)
                 action()
             self._degraded = None
-        except (OSError, sqlite3.Error) as error:
+        except TROUBLE as error:
             self._count("unwritten")
             self._degraded = explained(error, self.folder)
 
@@ -156,7 +155,7 @@ class DiskCache:
 
         try:
             return self._keeper.change(all_of_it)
-        except (OSError, sqlite3.Error):
+        except TROUBLE:
             with self._noting:
                 self._used, self._broken = {**used, **self._used}, broken + self._broken
             raise

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from geodistill_core.maps.cache.schema import connect_to_read, connect_to_write
+from geodistill_core.maps.cache.schema import ENTRY_BYTES, connect_to_read, connect_to_write
 
 _WRITER_WAITS_S, _READER_WAITS_S = 10.0, 0.05
 # Counted, not timed: a clock that jumps must not make old tiles out of new ones.
@@ -41,17 +41,24 @@ def _row(values: tuple[Any, ...]) -> Row:
     """Values of the types that were written: SQLite has no checksums, and damage changes types too."""
     row = Row(*values)
     numbers = (row.size, row.stored_s, row.max_age_s)
-    texts = (row.digest or b"").__class__ is bytes and all(isinstance(text, (str, type(None))) for text in values[4:6])
-    if not texts or not all(isinstance(number, (int, float)) for number in numbers):
+    right = row.digest is None or isinstance(row.digest, bytes)
+    right &= all(mark is None or isinstance(mark, str) for mark in (row.etag, row.last_modified))
+    if not right or not all(isinstance(number, (int, float)) for number in numbers):
         raise sqlite3.DatabaseError("an entry is malformed")
     return row
+
+
+def _totals(found: list[tuple[Any, ...]]) -> tuple[int, int]:
+    entries, size = found[0] if found else (None, None)
+    if not isinstance(entries, int) or not isinstance(size, int):
+        raise sqlite3.DatabaseError("the totals are malformed")
+    return entries, size
 
 
 class Index:
     """The index at `path`; read only where its folder is.
 
-    Every method may raise sqlite3.Error: a DatabaseError that is no OperationalError means that the file is damaged or
-    something else's.
+    Every method may raise one of TROUBLE.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,6 +67,7 @@ class Index:
         self._writer = connect_to_write(path, _WRITER_WAITS_S) if self.writable else None
         self._reader = connect_to_read(path, _READER_WAITS_S, shared=self.writable)
         self._inode = path.stat().st_ino
+        self._counted = False
 
     def close(self) -> None:
         """Release the files."""
@@ -81,9 +89,7 @@ class Index:
 
     def totals(self) -> tuple[int, int]:
         """Entries and bytes, charges included."""
-        for entries, size in self._read("SELECT entries, bytes FROM total"):
-            return int(entries), int(size)
-        raise sqlite3.DatabaseError("the totals are missing")
+        return _totals(self._read("SELECT entries, bytes FROM total"))
 
     def longest_unused(self, count: int) -> list[Row]:
         """The entries to let go first."""
@@ -93,7 +99,7 @@ class Index:
         """The digests that begin with a byte."""
         low = bytes([first_byte])
         found = self._read("SELECT digest FROM entry WHERE digest BETWEEN ? AND ?", low, low + b"\xff" * 32)
-        return {bytes(values[0]) for values in found}
+        return {values[0] for values in found if isinstance(values[0], bytes)}
 
     @contextmanager
     def change(self) -> Iterator[Change]:
@@ -102,8 +108,12 @@ class Index:
             raise sqlite3.OperationalError("the folder is read-only")
         self._writer.execute("BEGIN IMMEDIATE")
         try:
-            yield Change(self._writer)
+            change = Change(self._writer)
+            if not self._counted:
+                change.count_anew()
+            yield change
             self._writer.execute("COMMIT")
+            self._counted = True
         except BaseException:
             with suppress(sqlite3.Error):
                 self._writer.execute("ROLLBACK")
@@ -119,6 +129,13 @@ class Change:
 
     def __init__(self, writer: sqlite3.Connection) -> None:
         self._writer = writer
+
+    def count_anew(self) -> None:
+        """Make the totals right: nothing else would ever notice that they are not."""
+        self._writer.execute(
+            "UPDATE total SET (entries, bytes) = (SELECT count(*), coalesce(sum(size), 0) + ? * count(*) FROM entry)",
+            (ENTRY_BYTES,),
+        )
 
     def add(self, row: Row) -> bytes | None:
         """Put an entry in place of the one with its name, as used last; returns the digest of the one before."""
@@ -158,6 +175,4 @@ class Change:
         return gone
 
     def _bytes(self) -> int:
-        for (size,) in self._writer.execute("SELECT bytes FROM total").fetchall():
-            return int(size)
-        raise sqlite3.DatabaseError("the totals are missing")
+        return _totals(self._writer.execute("SELECT entries, bytes FROM total").fetchall())[1]

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from geodistill_core.maps.cache.index import Change, Index
 from geodistill_core.maps.cache.schema import move_aside
-from geodistill_core.maps.cache.trouble import is_damage
+from geodistill_core.maps.cache.trouble import TROUBLE, is_damage
 
 Answer = TypeVar("Answer")
 
@@ -27,7 +27,7 @@ class Keeper:
         self._writing = threading.Lock()
 
     def open(self) -> None:
-        """Open the index, or create it. OSError or sqlite3.Error where neither can be."""
+        """Open the index, or create it. One of TROUBLE where neither can be."""
         with self._writing:
             self._open()
 
@@ -36,12 +36,12 @@ class Keeper:
         index = self._index
         try:
             return question(index) if index else otherwise
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             self._suspect |= is_damage(error)
             return otherwise
 
     def change(self, action: Callable[[Change], Answer]) -> Answer:
-        """Do all of an action in the index, or nothing: then OSError or sqlite3.Error.
+        """Do all of an action in the index, or nothing: then one of TROUBLE.
 
         A damaged index gives way to an empty one, at the second trial if not at the first.
         """
@@ -50,7 +50,7 @@ class Keeper:
             try:
                 with index.change() as change:
                     return action(change)
-            except sqlite3.Error as error:
+            except TROUBLE as error:
                 if not is_damage(error):
                     raise
                 self._suspect = True
@@ -80,7 +80,7 @@ class Keeper:
             move_aside(self._path)
         try:
             self._index = Index(self._path)
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             if not is_damage(error) or not os.access(self.folder, os.W_OK):
                 raise
             move_aside(self._path)

@@ -7,6 +7,8 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
+from geodistill_core.maps.cache.trouble import TROUBLE
+
 # "GDtc", and the tables' version: a file with other numbers is not ours.
 _MARK = (0x47447463, 1)
 # The log is folded into the file after so many pages, so that it stays small on a small disk.
@@ -69,7 +71,7 @@ def connect_to_read(path: Path, waits_s: float, shared: bool) -> sqlite3.Connect
         reader.execute("PRAGMA query_only = 1")
         return reader
     # Without a log beside it, SQLite reads from a folder that it cannot write only what nobody writes.
-    error: sqlite3.Error | None = None
+    error: Exception | None = None
     for options in ("?mode=ro", "?immutable=1"):
         reader = connect(path, waits_s, options)
         try:
@@ -77,7 +79,7 @@ def connect_to_read(path: Path, waits_s: float, shared: bool) -> sqlite3.Connect
                 reader.execute("SELECT bytes FROM total").fetchone()
                 return reader
             raise sqlite3.DatabaseError("not an index of tiles")
-        except sqlite3.Error as refused:
+        except TROUBLE as refused:
             reader.close()
             error = refused
     raise error or sqlite3.OperationalError("no index")

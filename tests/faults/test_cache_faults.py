@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: Apache-2.0
+"""F10, F11: damaged, foreign, read-only, full and huge caches, and processes that share one and are killed."""
+
+import contextlib
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from geodistill_core.maps.cache import DiskCache, Validators
+
+MIB = 1 << 20
+NONE = Validators()
+KEYS = [f"18/{number}/7" for number in range(20)]
+
+
+def tile_of(key, version=0, size=12_000):
+    """Bytes that tell their key, and whether they are whole."""
+    body = random.Random(f"{key} {version}").randbytes(size) + key.encode()
+    return hashlib.sha256(body).digest() + body
+
+
+def is_whole(key, content):
+    return hashlib.sha256(content[32:]).digest() == content[:32] and content.endswith(key.encode())
+
+
+def filled(folder, keys=KEYS):
+    with DiskCache(folder, 16 * MIB) as cache:
+        for key in keys:
+            cache.put("s", key, tile_of(key), NONE, 1e6)
+    return folder
+
+
+def tile_files(folder):
+    return sorted(path for path in (folder / "tiles").rglob("*") if path.is_file())
+
+
+def found(cache, keys=KEYS):
+    """Keys whose tiles are there; every tile that is there is the one that was put."""
+    held = {key: cache.get("s", key) for key in keys}
+    assert all(is_whole(key, tile.content) for key, tile in held.items() if tile)
+    return [key for key, tile in held.items() if tile]
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("cannot mount a small tmpfs here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def remount(folder, how):
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
+# F10: files
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def alter(path):
+    content = bytearray(path.read_bytes())
+    content[6000] ^= 1
+    path.write_bytes(content)
+
+
+def put_another_file_there(path):
+    path.write_bytes(b"<html>Sign in to the network</html>".ljust(path.stat().st_size))
+
+
+def put_another_tile_there(path):
+    other = next(other for other in tile_files(path.parents[2]) if other != path)
+    path.write_bytes(other.read_bytes())
+
+
+def delete(path):
+    path.unlink()
+
+
+def put_a_pipe_there(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def put_a_link_there(path):
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+
+
+def put_a_folder_there(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE = [
+    cut, empty, alter, put_another_file_there, put_another_tile_there, delete,
+    put_a_pipe_there, put_a_link_there, put_a_folder_there,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_f10_a_damaged_file_is_a_miss_is_counted_and_its_entry_goes(tmp_path, damage):
+    filled(tmp_path)
+    damage(tile_files(tmp_path)[3])
+    with DiskCache(tmp_path, 16 * MIB) as cache:
+        kept = found(cache)
+        assert len(kept) == len(KEYS) - 1
+        assert cache.stats().damaged == 1
+        (lost,) = set(KEYS) - set(kept)
+        cache.put("s", "another", b"tile", NONE, 1e6)
+        assert cache.stats().entries == len(KEYS)  # one less, one more
+        if damage is not put_a_folder_there:
+            cache.put("s", lost, tile_of(lost), NONE, 1e6)
+            assert found(cache) == KEYS
+        assert cache.stats().bytes == sum(len(tile_of(key)) for key in found(cache)) + 4 + 512 * cache.stats().entries
+
+
+def test_f10_files_of_others_are_left_alone(tmp_path):
+    filled(tmp_path)
+    strangers = [tmp_path / "notes.txt", tmp_path / "tiles" / "README", tile_files(tmp_path)[0].with_name("photo.jpg")]
+    for path in strangers:
+        path.write_bytes(b"mine")
+        os.utime(path, (0, 0))
+    with DiskCache(tmp_path, 16 * MIB) as cache:
+        assert found(cache) == KEYS
+        for number in range(256 * 16):
+            cache.put("s", str(number), None, NONE, 1e6)
+    assert all(path.read_bytes() == b"mine" for path in strangers)
+
+
+def test_f10_files_that_no_entry_names_are_deleted_when_nobody_can_be_writing_them(tmp_path):
+    filled(tmp_path)
+    shard = tile_files(tmp_path)[0].parent
+    old, young, unfinished = shard / ("0" * 32), shard / ("1" * 32), shard / ".partial-abc"
+    for path in (old, young, unfinished):
+        path.write_bytes(b"left behind")
+    for path in (old, unfinished, *tile_files(tmp_path)):
+        if path != young:
+            os.utime(path, (time.time() - 7200,) * 2)
+    with DiskCache(tmp_path, 16 * MIB) as cache:
+        for number in range(256 * 16):
+            cache.put("s", str(number), None, NONE, 1e6)
+        assert found(cache) == KEYS
+    assert (old.exists(), young.exists(), unfinished.exists()) == (False, True, False)
+
+
+# F10: the index
+
+
+def test_f10_an_index_that_is_no_index_gives_way_and_is_kept_aside(tmp_path):
+    filled(tmp_path)
+    for foreign in (b"not a database at all" * 1000, b"", b"SQLite format 3\x00" + bytes(5000)):
+        (tmp_path / "index.sqlite").write_bytes(foreign)
+        with DiskCache(tmp_path, 16 * MIB) as cache:
+            assert found(cache) == []
+            assert cache.stats().degraded is None
+        with DiskCache(filled(tmp_path), 16 * MIB) as cache:
+            assert found(cache) == KEYS
+    assert (tmp_path / "index.sqlite.damaged").read_bytes() == foreign
+
+
+def test_f10_somebody_elses_database_is_not_touched(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "index.sqlite")) as database:
+        database.execute("CREATE TABLE entry (mine TEXT)")
+        database.execute("INSERT INTO entry VALUES ('precious')")
+        database.commit()
+    with DiskCache(filled(tmp_path), 16 * MIB) as cache:
+        assert found(cache) == KEYS
+    with contextlib.closing(sqlite3.connect(tmp_path / "index.sqlite.damaged")) as database:
+        assert database.execute("SELECT mine FROM entry").fetchall() == [("precious",)]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_f10_an_index_with_altered_bytes_gives_no_wrong_tile_and_heals(tmp_path, seed):
+    filled(tmp_path)
+    draw, index = random.Random(seed), tmp_path / "index.sqlite"
+    content = bytearray(index.read_bytes())
+    for _ in range(1 if seed % 2 else 200):
+        content[draw.randrange(len(content))] = draw.randrange(256)
+    index.write_bytes(content[: draw.randrange(len(content))] if seed % 5 == 0 else content)
+    with DiskCache(tmp_path, 16 * MIB) as cache:
+        found(cache)
+        cache.stats()
+        for _ in range(2):  # damage that only writing meets costs the index, and what was written before
+            for key in KEYS:
+                cache.put("s", key, tile_of(key), NONE, 1e6)
+        assert found(cache) == KEYS
+        assert cache.stats().degraded is None
+
+
+# F10: the folder
+
+
+def test_f10_a_read_only_cache_is_read_says_so_and_recovers(tmp_path):
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        filled(disk / "cache")
+        remount(disk, "ro")
+        with DiskCache(disk / "cache", 16 * MIB) as cache:
+            assert found(cache) == KEYS
+            cache.put("s", "new", tile_of("new"), NONE, 1e6)
+            assert cache.get("s", "new") is None
+            assert cache.stats().unwritten == 1
+            assert "cannot be written; make it writable" in cache.stats().degraded
+            assert found(cache) == KEYS
+            remount(disk, "rw")
+            cache.put("s", "new", tile_of("new"), NONE, 1e6)
+            assert found(cache, [*KEYS, "new"]) == [*KEYS, "new"]
+            assert cache.stats().degraded is None
+
+
+def test_f10_a_read_only_cache_whose_writer_was_killed_is_read(tmp_path):
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        killed(lambda: (DiskCache(disk, 16 * MIB), filled(disk)))
+        assert (disk / "index.sqlite-wal").exists()
+        remount(disk, "ro")
+        with DiskCache(disk, 16 * MIB) as cache:
+            assert found(cache) == KEYS
+
+
+def test_f10_a_folder_that_cannot_be_made_means_no_cache_and_no_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with DiskCache(tmp_path / "file" / "cache", 16 * MIB) as cache:
+        assert str(tmp_path / "file") in cache.stats().degraded
+        cache.put("s", "k", b"tile", NONE, 60.0)
+        cache.touch("s", "k", 60.0)
+        assert cache.get("s", "k") is None
+        (tmp_path / "file").unlink()
+        cache.put("s", "k", b"tile", NONE, 60.0)
+        assert cache.get("s", "k").content == b"tile"
+        assert cache.stats().degraded is None
+
+
+def test_f10_a_folder_deleted_meanwhile_is_made_again(tmp_path):
+    with DiskCache(filled(tmp_path / "cache"), 16 * MIB) as cache:
+        subprocess.run(["rm", "-r", str(tmp_path / "cache")], check=True)
+        assert found(cache) == []
+        cache.put("s", "k", tile_of("k"), NONE, 1e6)
+        assert found(cache, ["k"]) == ["k"]
+    with DiskCache(tmp_path / "cache", 16 * MIB) as cache:
+        assert found(cache, ["k"]) == ["k"]
+
+
+def test_f10_a_disk_smaller_than_the_limit_keeps_the_tiles_used_last(tmp_path):
+    keys = [str(number) for number in range(300)]
+    with small_disk(tmp_path / "disk", "2m") as disk, DiskCache(disk, 64 * MIB) as cache:
+        for key in keys:
+            cache.put("s", key, tile_of(key), NONE, 1e6)
+            assert found(cache, [key]) == [key]
+        kept = found(cache, keys)
+        assert kept[-50:] == keys[-50:]
+        stats = cache.stats()
+        assert stats.evicted >= 300 - len(kept) > 100
+        assert (stats.unwritten, stats.damaged, stats.degraded) == (0, 0, None)
+
+
+def test_f10_a_full_disk_is_said_and_recovers(tmp_path):
+    with small_disk(tmp_path / "disk", "2m") as disk, DiskCache(disk / "cache", 64 * MIB) as cache:
+        with contextlib.suppress(OSError), (disk / "log").open("wb", buffering=0) as log:
+            while log.write(bytes(4096)) == 4096:
+                pass
+        cache.put("s", "k", tile_of("k"), NONE, 1e6)
+        assert cache.get("s", "k") is None
+        assert cache.stats().unwritten == 1
+        assert f"the disk of {disk / 'cache'} is full; free some space" in cache.stats().degraded
+        (disk / "log").unlink()
+        cache.put("s", "k", tile_of("k"), NONE, 1e6)
+        assert found(cache, ["k"]) == ["k"]
+        assert cache.stats().degraded is None
+
+
+def test_f10_a_cache_of_a_million_entries_opens_at_once(tmp_path):
+    filled(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "index.sqlite")) as database:
+        trigger = database.execute("SELECT sql FROM sqlite_master WHERE name = 'entry_comes'").fetchone()[0]
+        database.execute("DROP TRIGGER entry_comes")
+        database.execute(
+            "WITH RECURSIVE count (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < 1000000) "
+            "INSERT INTO entry SELECT 's', '19/' || n || '/7', NULL, 0, NULL, NULL, 0, 1e12, 0 FROM count"
+        )
+        database.execute("UPDATE total SET entries = entries + 1000000, bytes = bytes + 512 * 1000000")
+        database.execute(trigger)
+        database.commit()
+    begun_s = time.perf_counter()
+    with DiskCache(tmp_path, 1 << 30) as cache:
+        assert cache.stats().entries == 1_000_000 + len(KEYS)
+        assert found(cache) == KEYS
+        assert cache.get("s", "19/777777/7").absent
+        cache.put("s", "new", tile_of("new"), NONE, 1e6)
+        assert time.perf_counter() - begun_s < 2.0
+
+
+# F11
+
+
+def in_another_process(work):
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    return process
+
+
+def killed(work):
+    """Do it in another process that then dies without a word."""
+
+    def work_and_die():
+        kept = work()  # noqa: F841 - nothing may be closed
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = in_another_process(work_and_die)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def write_for_ever(folder, seed):
+    draw = random.Random(seed)
+    with DiskCache(folder, MIB) as cache:  # holds 80 of these, so that tiles go all the time
+        while True:
+            key = f"18/{draw.randrange(120)}/7"
+            cache.put("s", key, tile_of(key, draw.random()), NONE, 1e6)
+
+
+def test_f11_no_torn_tile_is_read_while_two_processes_write_and_are_killed(tmp_path):
+    draw, seen = random.Random(11), 0
+    keys = [f"18/{number}/7" for number in range(120)]
+    with DiskCache(tmp_path, MIB) as cache:
+        for round_number in range(12):
+            writers = [in_another_process(lambda seed=seed: write_for_ever(tmp_path, seed)) for seed in range(2)]
+            until_s = time.monotonic() + draw.uniform(0.05, 0.35)
+            while time.monotonic() < until_s:
+                seen += len(found(cache, draw.sample(keys, 10)))
+            for writer in writers:
+                os.kill(writer.pid, signal.SIGKILL)
+                writer.join()
+            cache.put("s", "after", tile_of("after", round_number), NONE, 1e6)
+            assert found(cache, ["after"]) == ["after"]
+        found(cache, keys)
+        stats = cache.stats()
+    assert seen > 50
+    assert stats.degraded is None
+    assert stats.bytes <= MIB
+
+
+MOMENTS = {
+    "before_the_file_has_its_name": (os, "replace"),
+    "before_the_file_is_on_the_disk": (os, "fsync"),
+    "before_the_entry_is_written": (DiskCache, "_change"),
+    "before_the_old_file_is_deleted": (os, "unlink"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_f11_a_writer_killed_at_the_worst_moment_leaves_the_old_tile_or_the_new_one(tmp_path, moment, monkeypatch):
+    filled(tmp_path)
+
+    def write():
+        cache = DiskCache(tmp_path, 16 * MIB)
+        monkeypatch.setattr(*MOMENTS[moment], lambda *arguments, **_: os.kill(os.getpid(), signal.SIGKILL))
+        cache.put("s", KEYS[0], tile_of(KEYS[0], "new"), NONE, 1e6)
+
+    killed(write)
+    monkeypatch.undo()
+    with DiskCache(tmp_path, 16 * MIB) as cache:
+        assert found(cache) == KEYS
+        cache.put("s", KEYS[0], tile_of(KEYS[0], "newer"), NONE, 1e6)
+        assert cache.get("s", KEYS[0]).content == tile_of(KEYS[0], "newer")
+        assert cache.stats().entries == len(KEYS)
+
+
+def test_f11_a_writer_killed_within_its_transaction_leaves_everything_as_it_was(tmp_path):
+    filled(tmp_path)
+
+    def write():
+        cache = DiskCache(tmp_path, 16 * MIB)
+        cache._keeper.change(lambda change: (change.shrink(0, 10), os.kill(os.getpid(), signal.SIGKILL)))
+
+    killed(write)
+    with DiskCache(tmp_path, 16 * MIB) as cache:
+        assert found(cache) == KEYS
+
+
+def test_f11_eight_processes_may_create_one_cache_at_once(tmp_path):
+    def work(number):
+        with DiskCache(tmp_path / "new", 16 * MIB) as cache:
+            cache.put("s", f"18/{number}/7", tile_of(f"18/{number}/7"), NONE, 1e6)
+            os._exit(0 if cache.stats().unwritten == 0 and cache.stats().degraded is None else 1)
+
+    processes = [in_another_process(lambda number=number: work(number)) for number in range(8)]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 8
+    with DiskCache(tmp_path / "new", 16 * MIB) as cache:
+        assert found(cache) == KEYS[:8]
+
+
+def test_f11_reading_does_not_wait_for_a_writer_that_holds_the_index(tmp_path):
+    filled(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "index.sqlite")) as writer, DiskCache(tmp_path, MIB) as cache:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM entry")
+        begun_s = time.perf_counter()
+        assert found(cache) == KEYS
+        assert time.perf_counter() - begun_s < 1.0
+        writer.rollback()
