@@ -13,22 +13,10 @@ from typing import Literal
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.geometry.bounds import GeoBounds
+from geodistill_core.maps.area import tile_ranges
 from geodistill_core.maps.cut import TileGiver, cut
 from geodistill_core.maps.encode import IMAGE_FORMATS, encode_tile
 from geodistill_core.maps.target import SlippyTarget
-
-MAX_TILES = 1_000_000
-
-
-def _slippy_tiles(bounds: GeoBounds, zoom: int) -> tuple[range, range]:
-    """Columns (unwrapped) and rows of the tiles that touch the bounds."""
-    left, top = mercator.to_pixel(bounds.north, bounds.west, zoom, 1)
-    right, bottom = mercator.to_pixel(bounds.south, bounds.west + bounds.width, zoom, 1)
-    columns = range(math.floor(left), max(math.ceil(right), math.floor(left) + 1))
-    rows = range(math.floor(top), max(math.ceil(bottom), math.floor(top) + 1))
-    if len(columns) * len(rows) > MAX_TILES:
-        raise ConfigError(f"{len(columns)} x {len(rows)} tiles at zoom {zoom} exceed {MAX_TILES}; shrink the bounds")
-    return columns, rows
 
 
 def _whole_pixels(bounds: GeoBounds, zoom: int) -> str:
@@ -41,7 +29,7 @@ def _whole_pixels(bounds: GeoBounds, zoom: int) -> str:
 
 
 def _rows(source: TileGiver, bounds: GeoBounds, zoom: int, image_format: str) -> Iterator[tuple[int, int, int, bytes]]:
-    columns, rows = _slippy_tiles(bounds, zoom)
+    columns, rows = tile_ranges(bounds, zoom)
     for column in columns:
         for row in rows:
             wrapped = column % (1 << zoom)
