@@ -66,6 +66,12 @@ def needed(track: Track, outlook: Outlook) -> list[GeoPoint]:
     return list(dict.fromkeys(nodes))
 
 
+def disc(center: GeoPoint, radius_m: float, pitch_m: float) -> tuple[GeoPoint, ...]:
+    """Points of a square grid such that squares of `pitch_m` around them cover the disc, nearest first."""
+    offsets_m = _disc(radius_m + pitch_m / 2**0.5, pitch_m)
+    return _points(LocalFrame(center), offsets_m[np.hypot(*offsets_m.T).argsort(kind="stable")])
+
+
 def _points(frame: LocalFrame, offsets_m: Array) -> tuple[GeoPoint, ...]:
     latitude, longitude = frame.to_geodetic(offsets_m[:, 0], offsets_m[:, 1])
     return tuple(map(GeoPoint, latitude.tolist(), longitude.tolist()))
@@ -82,9 +88,8 @@ def _on_path(frame: LocalFrame, path: tuple[GeoPoint, ...], outlook: Outlook) ->
     """Points every `pitch_m` of the path from its place nearest to the vehicle on, with the way to each in metres."""
     if len(path) < 2:
         return []
-    vertices = np.stack(
-        frame.to_enu(np.array([point.latitude for point in path]), np.array([point.longitude for point in path])), axis=1
-    )
+    degrees = np.array([(point.latitude, point.longitude) for point in path])
+    vertices = np.stack(frame.to_enu(degrees[:, 0], degrees[:, 1]), axis=1)
     vertices = vertices[int(np.hypot(*vertices.T).argmin()) :]
     along_m = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(vertices, axis=0).T))])
     wanted_m = np.arange(0.0, min(along_m[-1], outlook.path_m) + 1e-9, outlook.pitch_m)

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from geodistill_core.errors import MapError
+from geodistill_core.errors import GeodistillError
 from geodistill_core.maps.address import TileAddress
-from geodistill_core.maps.corridor import Outlook, Track, needed
+from geodistill_core.maps.corridor import Outlook, Track, disc, needed
+from geodistill_core.maps.gridded import plane_target
 from geodistill_core.maps.remote import RemoteSource
 from geodistill_core.types import GeoPoint
 
@@ -20,7 +22,9 @@ _SLACK_M = 24.0
 # An address that failed is left alone for this long; a place that was complete is looked at again after this long.
 _RETRY_S, _COMPLETE_S = 5.0, 60.0
 _REST_S = 0.5
-_PRELOAD_PITCH_M = 200.0
+_PRELOAD_PITCH_M = 100.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,11 @@ class Prefetcher:
 
         `permit` is told the number first, and raises where it is too large.
         """
-        disc = Outlook(horizon_s=0.0, around_m=radius_m, pitch_m=_PRELOAD_PITCH_M)
         wanted = {
             address: None
-            for node in needed(Track(center), disc)
-            for address in self._missing(node, _PRELOAD_PITCH_M)
+            for node in disc(center, radius_m, _PRELOAD_PITCH_M)
+            for extent_m, mpp in self._shapes
+            for address in self._source.addresses(plane_target(node, extent_m + _PRELOAD_PITCH_M + _SLACK_M, mpp))
         }
         permit(len(wanted))
         with self._choosing:
@@ -123,8 +127,8 @@ class Prefetcher:
         settled = False
         try:
             settled = self._source.load(address)
-        except MapError:
-            pass  # the source's health says why
+        except GeodistillError as error:
+            log.warning("%s cannot be fetched: %s", address, error)
         finally:
             with self._choosing:
                 self._in_flight.discard(address)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 BRINGUP = ROOT / "launch" / "geodistill_bringup"
 NODE_PACKAGE = ROOT / "ros2_ws" / "src" / "geodistill_ros"
 LAUNCH_FILES = sorted((BRINGUP / "launch").glob("*.launch.xml"))
-INPUTS = {"image", "image/compressed", "camera_info", "fix", "imu", "odometry"}
+INPUTS = {"image", "image/compressed", "camera_info", "fix", "imu", "odometry", "path"}
 
 
 @pytest.fixture(params=LAUNCH_FILES, ids=lambda path: path.name)

@@ -32,6 +32,7 @@ class Health:
     failures_in_a_row: int = 0
     calibrated: bool = True
     newest_drop: str = ""
+    map_trouble: str = ""
     values: dict[str, str] = field(default_factory=dict)
 
 
@@ -65,6 +66,7 @@ def judge(health: Health) -> tuple[int, str]:
             answer_silence_s > WARN_ANSWER_SILENCE_S,
             f"no pose for {answer_silence_s:.1f} s although images arrive{because}",
         ),
+        (WARN, bool(health.map_trouble), health.map_trouble),
         (
             WARN,
             not health.calibrated,

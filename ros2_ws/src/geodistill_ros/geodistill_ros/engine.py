@@ -10,8 +10,11 @@ from typing import Protocol
 import torch
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.localization import Localizer, LocalizerConfig
+from geodistill_core.localization import EstimateConfig, Localizer, LocalizerConfig
+from geodistill_core.localization.ahead import Ahead
 from geodistill_core.maps import open_map
+from geodistill_core.maps.live import LiveMap, live_map
+from geodistill_core.maps.prefetch import Prefetcher
 from geodistill_core.types import Estimate, GroundImage, Prior
 from geodistill_ros.parameters import NodeParameters
 
@@ -25,12 +28,17 @@ class Locating(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A localizer, how to release it, whether its covariance is calibrated, and what it is made of."""
+    """A localizer, how to release it, whether its covariance is calibrated, and what it is made of.
+
+    `ahead` is told where the vehicle drives; `live` is the map where it is a remote one.
+    """
 
     localizer: Locating
     close: Callable[[], None]
     calibrated: bool
     facts: dict[str, str]
+    ahead: Ahead | None = None
+    live: LiveMap | None = None
 
 
 EngineFactory = Callable[[NodeParameters], Engine]
@@ -43,16 +51,30 @@ def load_engine(settings: NodeParameters) -> Engine:
         GeodistillError: the map or the checkpoint cannot be used.
     """
     if not settings.map:
-        raise ConfigError("parameter 'map' is empty; set it to an .mbtiles file, a GeoTIFF or a tile folder")
+        raise ConfigError(
+            "parameter 'map' is empty; set it to an .mbtiles file, a GeoTIFF, a tile folder or a source's .yaml"
+        )
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    source = open_map(settings.map)
+    source = live_map(open_map(settings.map))
     try:
-        config = LocalizerConfig(prior=settings.prior, orientation_model=settings.orientation_model or None)
+        config = LocalizerConfig(
+            prior=settings.prior,
+            orientation_model=settings.orientation_model or None,
+            estimate=EstimateConfig(map_sigma_m=settings.map_sigma_m),
+        )
         localizer = Localizer.load(settings.model, source, config)
     except BaseException:
         source.close()
         raise
+    live = source if isinstance(source, LiveMap) else None
+    ahead = Ahead(localizer.prepare, live and prefetcher_of(live, localizer)).start()
+
+    def close() -> None:
+        # The source first: it ends the requests that the threads wait for.
+        source.close()
+        ahead.close()
+
     facts = {
         "model": settings.model,
         "map": settings.map,
@@ -60,4 +82,9 @@ def load_engine(settings: NodeParameters) -> Engine:
         "attribution": source.attribution,
         "threads": str(torch.get_num_threads()),
     }
-    return Engine(localizer, source.close, localizer.manifest.calibration is not None, facts)
+    return Engine(localizer, close, localizer.manifest.calibration is not None, facts, ahead, live)
+
+
+def prefetcher_of(live: LiveMap, localizer: Localizer) -> Prefetcher:
+    """Fetches what the localizer will ask of the map, over as many connections as the source allows."""
+    return Prefetcher(live.source, localizer.tile_shapes, workers=live.source.spec.max_connections)

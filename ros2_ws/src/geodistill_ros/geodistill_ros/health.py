@@ -40,6 +40,8 @@ def health_of(
     values |= session.engine.facts
     values |= {name: str(count) for name, count in session.sensors.refused().items()}
     values |= {f"age_s.{name}": f"{age:.3f}" for name, age in ages.items()}
+    if session.map_ahead is not None:
+        values |= session.map_ahead.values()
     values["calibration"] = "stated" if session.engine.calibrated else "none"
     if session.sensors.sigma_source:
         values["gnss.sigma_source"] = session.sensors.sigma_source
@@ -62,5 +64,6 @@ def health_of(
         failures_in_a_row=progress.failures_in_a_row,
         calibrated=session.engine.calibrated,
         newest_drop=progress.newest_drop,
+        map_trouble="" if session.map_ahead is None else session.map_ahead.trouble(),
         values=values,
     )

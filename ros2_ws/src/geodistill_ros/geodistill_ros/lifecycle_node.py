@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from nav_msgs.msg import Odometry
+from nav_msgs.msg import Odometry, Path
 from rclpy.clock import Clock, JumpThreshold, TimeJump
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
@@ -55,6 +55,7 @@ class LocalizerNode(LifecycleNode):
         settings = self._declared.current()
         self.create_timer(settings.diagnostics_period_s, self._guard("diagnostics", self.report), clock=steady)
         self.create_service(Trigger, "~/status", self._on_status)
+        self.create_service(Trigger, "~/preload_map", self._on_preload)
         backward = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(backward, post_callback=self._guard("clock", self._on_jump))
         if settings.autostart:
@@ -134,6 +135,7 @@ class LocalizerNode(LifecycleNode):
         if settings.heading_source in ("imu", "course"):
             self._listen(Imu, "imu", session.sensors.on_imu, 50)
         self._listen(Odometry, "odometry", session.sensors.on_odometry, 50)
+        self._listen(Path, "path", session.on_path, 1)
         if settings.camera_kind == "pinhole":
             self._listen(CameraInfo, "camera_info", session.camera.on_camera_info, 1)
         # Last: an executor serves what is ready in this order, and sensors should be there before the image.
@@ -179,6 +181,17 @@ class LocalizerNode(LifecycleNode):
         response.success = level < ERROR
         response.message = json.dumps({"level": level, "message": sentence, "values": health.values})
         self.report()
+
+    def _on_preload(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """`~/preload_map`: fetch the map around the vehicle; answers before it is there."""
+        self._guard("preload_map", self._fill_preload)(response)
+        return response
+
+    def _fill_preload(self, response: Trigger.Response) -> None:
+        if self._session is None:
+            response.message = "the node is not configured; configure and activate it first"
+        else:
+            response.success, response.message = self._session.preload_map()
 
     def _health(self) -> Health:
         return health_of(

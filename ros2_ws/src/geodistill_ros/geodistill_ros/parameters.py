@@ -44,7 +44,24 @@ class NodeParameters(BaseModel):
     orientation_model: str = _parameter(
         "", "Checkpoint of an orientation network whose belief about the heading is added; empty for none."
     )
-    map: str = _parameter("", "Imagery: an .mbtiles file, a GeoTIFF or VRT, or a folder of named tiles. Required.")
+    map: str = _parameter(
+        "",
+        "Imagery: an .mbtiles file, a GeoTIFF or VRT, a folder of named tiles, or the .yaml of an imagery service. "
+        "Required.",
+    )
+    map_sigma_m: float = _parameter(
+        0.1,
+        "How far the imagery itself may lie off, one standard deviation per axis; a map that states more is believed.",
+        ge=0.0,
+        le=50.0,
+    )
+    map_preload_radius_m: float = _parameter(
+        500.0,
+        "How far around the vehicle `~/preload_map` fetches the map of an imagery service.",
+        change=Change.ANY,
+        ge=50.0,
+        le=2000.0,
+    )
     prior: Literal["gaussian", "flat"] = _parameter(
         "gaussian",
         "Whether GNSS weighs the heat map (gaussian) or only places the search window (flat: the image's "

@@ -16,6 +16,7 @@ from geodistill_core.localization.sensor_buffer import (
     HeadingSource,
     SensorBuffer,
     SensorBufferConfig,
+    SensorGap,
 )
 from geodistill_ros.counters import Counters
 from geodistill_ros.parameters import NodeParameters
@@ -73,6 +74,16 @@ class SensorInputs:
             yaw, sigma = math.radians(settings.heading_yaw_deg), math.radians(settings.heading_sigma_deg)
             self._buffer.add_attitude(AttitudeReading(stamp_ns, 0.0, 0.0, yaw, sigma))
         return self._buffer.at(stamp_ns)
+
+    def heading_and_speed(self, stamp_ns: int) -> tuple[float | None, float | None]:
+        """Yaw (ENU, radians) and metres per second as measured, each None where nothing measures it."""
+        if self._source == "parameter":
+            return None, None
+        try:
+            now = self._buffer.at(stamp_ns)
+        except SensorGap:
+            return None, None
+        return now.prior.yaw_enu_rad, now.speed_mps
 
     def reset(self) -> None:
         """Forget all readings, after the clock jumped back."""

@@ -18,6 +18,7 @@ from geodistill_ros.camera import CameraState
 from geodistill_ros.counters import Counters
 from geodistill_ros.engine import EngineFactory
 from geodistill_ros.guards import ThrottledLog, guarded
+from geodistill_ros.map_ahead import MapAhead
 from geodistill_ros.mount import open_mount
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.pipeline import Answer, Job, Pipeline
@@ -57,6 +58,8 @@ class Session:
             undo.callback(self.engine.close)
             self._outputs = Outputs(node)
             undo.pop_all()
+        ahead = self.engine.ahead
+        self.map_ahead = None if ahead is None else MapAhead(ahead, self.engine.live, counters)
         self.pipeline = Pipeline(
             localizer=self.engine.localizer,
             sensors=self.sensors,
@@ -114,6 +117,19 @@ class Session:
         if self.datum is None:
             self.datum = LocalFrame(GeoPoint(reading.latitude, reading.longitude))
             self._outputs.datum(self.datum, reading.stamp_ns, self._settings())
+        if self.map_ahead is not None:
+            self.map_ahead.follow(reading, self.sensors)
+
+    def on_path(self, msg: Any) -> None:
+        """Take the path that the vehicle means to follow: its map is fetched ahead."""
+        if self.map_ahead is not None:
+            self.map_ahead.on_path(msg, self.datum, self._settings().map_frame)
+
+    def preload_map(self) -> tuple[bool, str]:
+        """Fetch the map around the vehicle; whether that is under way, and a sentence."""
+        if self.map_ahead is None:
+            return False, "the engine fetches no maps"
+        return self.map_ahead.preload(self._settings().map_preload_radius_m)
 
     def on_clock_jump_back(self) -> None:
         """The clock was set back: forget what belongs to the time before. The datum stays, the map must not move."""
