@@ -48,6 +48,12 @@ class GeoBounds:
         """Whether the point lies inside or on the edge."""
         return self.south <= point.latitude <= self.north and (point.longitude - self.west) % 360.0 <= self.width
 
+    def touches(self, other: GeoBounds) -> bool:
+        """Whether the rectangles share a point."""
+        in_latitude = self.south <= other.north and other.south <= self.north
+        in_longitude = (other.west - self.west) % 360.0 <= self.width or (self.west - other.west) % 360.0 <= other.width
+        return in_latitude and in_longitude
+
     def nearest(self, point: GeoPoint) -> GeoPoint:
         """The point of the rectangle nearest in latitude and, separately, in longitude."""
         latitude = min(max(point.latitude, self.south), self.north)

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry import mercator
+from geodistill_core.geometry.bounds import GeoBounds
 from geodistill_core.maps.grid import PixelGrid
 from geodistill_core.maps.resample import reach
 from geodistill_core.maps.slippy import SlippyGrid
@@ -40,6 +40,11 @@ class TileAddress:
         return f"{self.zoom}/{self.column}/{self.row}"
 
     @property
+    def bounds(self) -> GeoBounds:
+        """Its edges in degrees."""
+        return mercator.tile_bounds(self.column, self.row, self.zoom)
+
+    @property
     def parent(self) -> TileAddress:
         """The tile one zoom level up that holds this one. ConfigError at zoom 0."""
         return TileAddress(self.zoom - 1, self.column // 2, self.row // 2)
@@ -65,14 +70,6 @@ def cells_under(target: Target, grid: PixelGrid, cell: int) -> list[tuple[int, i
     )
 
 
-def slippy_addresses(target: Target, zoom: int, tile_size: int) -> Iterator[TileAddress]:
-    """Tiles of a Web Mercator zoom level that filling the target reads, nearest to its middle first."""
-    grid = SlippyGrid(zoom, tile_size, lambda _column, _row, _zoom: None)
-    for column, row in cells_under(target, grid, tile_size):
-        if 0 <= row < 1 << zoom:
-            yield TileAddress(zoom, column, row)
-
-
 def addresses_around(center: GeoPoint, extent_m: float, zoom: int, tile_size: int = 256) -> tuple[TileAddress, ...]:
     """Tiles that a picture of `extent_m` metres around `center` is made of, nearest first.
 
@@ -82,4 +79,6 @@ def addresses_around(center: GeoPoint, extent_m: float, zoom: int, tile_size: in
         return ()
     metres_per_pixel = mercator.metres_per_pixel(center.latitude, zoom, tile_size)
     side = max(1, math.ceil(extent_m / metres_per_pixel))
-    return tuple(slippy_addresses(PlaneTarget(center, side, extent_m / side), zoom, tile_size))
+    grid = SlippyGrid(zoom, tile_size, lambda _column, _row, _zoom: None)
+    cells = cells_under(PlaneTarget(center, side, extent_m / side), grid, tile_size)
+    return tuple(dict.fromkeys(TileAddress(zoom, column, row) for column, row in cells if 0 <= row < 1 << zoom))

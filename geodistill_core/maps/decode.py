@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PNG, JPEG and WebP tiles to pixels."""
+"""What tile files hold: PNG, JPEG and WebP pictures to pixels, attributions to plain text."""
 
 from __future__ import annotations
+
+import html
+import re
 
 import cv2
 import numpy as np
@@ -10,8 +13,11 @@ from geodistill_core.errors import MapError
 from geodistill_core.types import Array
 
 
-def decode_tile(blob: object, name: str) -> tuple[Array, Array | None]:
-    """rgb [H, W, 3] uint8 and its mask (None: all valid). MapError for what is no such image."""
+def decode_tile(blob: object, name: str, sides: tuple[int, ...] = ()) -> tuple[Array, Array | None]:
+    """rgb [H, W, 3] uint8 and its mask (None: all valid). MapError for what is no such image.
+
+    With `sides`, also for what is not square with one of these sides.
+    """
     data = blob if isinstance(blob, bytes) else b""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
@@ -19,6 +25,10 @@ def decode_tile(blob: object, name: str) -> tuple[Array, Array | None]:
         image = None
     if image is None or image.dtype != np.uint8:
         raise MapError(f"{name} ({len(data)} bytes) is not an 8-bit PNG, JPEG or WebP image; fetch the tile again")
+    height, width = image.shape[:2]
+    if sides and (height != width or height not in sides):
+        wanted = " or ".join(str(side) for side in sides)
+        raise MapError(f"{name} is {width} x {height} pixels, not {wanted} square; use one tile size")
     if image.ndim == 2:
         return np.repeat(image[..., None], 3, axis=2), None
     rgb = np.ascontiguousarray(image[..., 2::-1])
@@ -27,3 +37,8 @@ def decode_tile(blob: object, name: str) -> tuple[Array, Array | None]:
     valid = np.asarray(image[..., 3] >= 128)
     rgb[~valid] = 0
     return rgb, valid
+
+
+def plain_text(text: str) -> str:
+    """Attributions of web maps come wrapped in links; here they are drawn and printed as plain text."""
+    return html.unescape(re.sub(r"<[^>]*>", "", text)).strip()

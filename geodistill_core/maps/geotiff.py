@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -60,15 +61,18 @@ def _turn(crs: pyproj.CRS) -> float | None:
 
 
 class GeoTiffSource(GriddedSource, PixelGrid):
-    """An 8-bit RGB or grey raster; nodata, alpha and mask bands say where imagery is missing."""
+    """An 8-bit RGB or grey raster; nodata, alpha and mask bands say where imagery is missing.
 
-    def __init__(self, path: Path) -> None:
+    `how` goes to `rasterio.open`.
+    """
+
+    def __init__(self, path: Path, **how: Any) -> None:
         self._path, self._lock = path, threading.Lock()
         try:
             with warnings.catch_warnings():
                 # A missing geo-reference is an error below, not a warning on somebody's terminal.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                self._dataset = rasterio.open(path)
+                self._dataset = rasterio.open(path, **how)
         except RasterioError as error:
             raise MapError(f"{path} is not a raster that GDAL can read: {error}") from error
         try:
@@ -82,9 +86,25 @@ class GeoTiffSource(GriddedSource, PixelGrid):
             raise
         self._turn = _turn(self._crs)
         self._size = (self._dataset.width, self._dataset.height)
+        self._transform = self._dataset.transform
         middle = np.array(self._size) / 2
-        self._middle_x = float(_apply(self._dataset.transform, middle[0], middle[1])[0])
+        self._middle_x = float(_apply(self._transform, middle[0], middle[1])[0])
         self.attribution = self._dataset.tags().get("TIFFTAG_COPYRIGHT", "").strip()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self._size
+
+    @property
+    def overviews(self) -> int:
+        """How many reduced copies the file has."""
+        return len(self._dataset.overviews(1))
+
+    @property
+    def block_pixels(self) -> int:
+        """How many pixels the file stores as one piece."""
+        return max(height * width for height, width in self._dataset.block_shapes)
 
     def to_pixel(self, latitude: Array, longitude: Array) -> tuple[Array, Array]:
         """See `PixelGrid.to_pixel`."""
@@ -93,7 +113,7 @@ class GeoTiffSource(GriddedSource, PixelGrid):
             middle = x.flat[x.size // 2]
             x = x - self._turn * np.round((x - middle) / self._turn)
             x = x - self._turn * np.round((middle - self._middle_x) / self._turn)
-        column, row = _apply(~self._dataset.transform, x, y)
+        column, row = _apply(~self._transform, x, y)
         return np.where(np.isfinite(x), column, np.nan), np.where(np.isfinite(y), row, np.nan)
 
     def read(self, window: Window) -> Pixels:
@@ -137,7 +157,7 @@ class GeoTiffSource(GriddedSource, PixelGrid):
     def bounds(self) -> GeoBounds:
         """The rectangle around the raster's edges."""
         column, row = np.meshgrid(np.linspace(0, self._size[0], 9), np.linspace(0, self._size[1], 9))
-        x, y = _apply(self._dataset.transform, column, row)
+        x, y = _apply(self._transform, column, row)
         longitude, latitude = self._to_crs.transform(x, y, direction="INVERSE")
         if self._turn is not None and np.ptp(x) >= self._turn / 2:
             return GeoBounds(-180.0, float(np.min(latitude)), 180.0, float(np.max(latitude)))
@@ -146,7 +166,7 @@ class GeoTiffSource(GriddedSource, PixelGrid):
     def info(self) -> MapInfo:
         """What the map holds; the resolution is measured at its middle."""
         column = np.array([0.0, 1.0]) + self._size[0] / 2
-        x, y = _apply(self._dataset.transform, column, np.full(2, self._size[1] / 2))
+        x, y = _apply(self._transform, column, np.full(2, self._size[1] / 2))
         longitude, latitude = self._to_crs.transform(x, y, direction="INVERSE")
         resolution = pyproj.Geod(ellps="WGS84").inv(longitude[0], latitude[0], longitude[1], latitude[1])[2]
         return MapInfo("geotiff", str(self._path), self.bounds(), (), float(resolution), self.attribution)

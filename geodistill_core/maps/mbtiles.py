@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 import sqlite3
 import threading
 from functools import lru_cache
@@ -14,17 +12,14 @@ from typing import Any
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.geometry.bounds import GeoBounds
-from geodistill_core.maps.decode import decode_tile
+from geodistill_core.maps.decode import decode_tile, plain_text
 from geodistill_core.maps.grid import PixelGrid
 from geodistill_core.maps.gridded import GriddedSource
-from geodistill_core.maps.slippy import SlippyGrid
+from geodistill_core.maps.slippy import DecodedTile, SlippyGrid, suitable_zoom
 from geodistill_core.maps.source import MapInfo
 from geodistill_core.maps.target import Target
-from geodistill_core.types import Array
 
 _CACHED_TILES = 256
-# A zoom level is good enough up to this much coarser than the resolution asked for.
-_ZOOM_SLACK = 1.1
 
 
 class MBTilesSource(GriddedSource):
@@ -49,8 +44,7 @@ class MBTilesSource(GriddedSource):
         except BaseException:
             self._database.close()
             raise
-        # Web maps wrap attributions in links; here they are drawn and printed as plain text.
-        self.attribution = html.unescape(re.sub(r"<[^>]*>", "", self._metadata.get("attribution", ""))).strip()
+        self.attribution = plain_text(self._metadata.get("attribution", ""))
 
     def _query(self, statement: str, *arguments: int) -> list[tuple[Any, ...]]:
         try:
@@ -73,10 +67,7 @@ class MBTilesSource(GriddedSource):
 
     def _find_tile_size(self) -> int:
         ((data,),) = self._query("SELECT tile_data FROM tiles WHERE zoom_level = ? LIMIT 1", self._zooms[-1])
-        shape = decode_tile(data, f"a tile of {self._path}")[0].shape
-        if shape not in ((256, 256, 3), (512, 512, 3)):
-            raise MapError(f"{self._path} has tiles of {shape[1]} x {shape[0]} pixels; 256 and 512 square are readable")
-        return shape[0]
+        return decode_tile(data, f"a tile of {self._path}", (256, 512))[0].shape[0]
 
     def _find_bounds(self) -> GeoBounds:
         try:
@@ -97,7 +88,7 @@ class MBTilesSource(GriddedSource):
             )
             return GeoBounds(north_west.west, south_east.south, south_east.east, north_west.north)
 
-    def _read_tile(self, column: int, row: int, zoom: int) -> tuple[Array, Array | None] | None:
+    def _read_tile(self, column: int, row: int, zoom: int) -> DecodedTile | None:
         """Decoded slippy tile (row 0 in the north), None where the map has none."""
         found = self._query(
             "SELECT tile_data FROM tiles WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?",
@@ -107,21 +98,12 @@ class MBTilesSource(GriddedSource):
         )
         if not found:
             return None
-        rgb, valid = decode_tile(found[0][0], f"tile {zoom}/{column}/{row} of {self._path}")
-        if rgb.shape[:2] != (self.tile_size, self.tile_size):
-            raise MapError(
-                f"tile {zoom}/{column}/{row} of {self._path} is {rgb.shape[1]} x {rgb.shape[0]} pixels, "
-                f"others {self.tile_size}; rebuild the file with one tile size"
-            )
-        return rgb, valid
+        return decode_tile(found[0][0], f"tile {zoom}/{column}/{row} of {self._path}", (self.tile_size,))
 
     def grids(self, target: Target) -> tuple[PixelGrid, ...]:
         """The zoom level that suits the target's resolution."""
-        latitude = min(max(target.center.latitude, -mercator.MAX_LATITUDE), mercator.MAX_LATITUDE)
-        for zoom in self._zooms:
-            if mercator.metres_per_pixel(latitude, zoom, self.tile_size) <= _ZOOM_SLACK * target.metres_per_pixel:
-                return (SlippyGrid(zoom, self.tile_size, self.slippy_tile),)
-        return (SlippyGrid(self._zooms[-1], self.tile_size, self.slippy_tile),)
+        zoom = suitable_zoom(self._zooms, target, self.tile_size)
+        return (SlippyGrid(zoom, self.tile_size, self.slippy_tile),)
 
     def bounds(self) -> GeoBounds:
         """As the metadata say, or around all tiles."""

@@ -9,29 +9,59 @@ from geodistill_core.errors import MapError
 from geodistill_core.maps.source import MapSource
 
 _SQLITE = b"SQLite format 3\x00"
+_PMTILES = b"PMTiles"
+_SPEC_SUFFIXES = (".yaml", ".yml")
 
 
 def open_map(path: str | Path) -> MapSource:
-    """The map at `path`, told by its content: a folder of named tiles, MBTiles, or a GeoTIFF or VRT.
+    """The map at `path`: a folder of named tiles or of GeoTIFFs, MBTiles, PMTiles, a GeoTIFF or VRT, all told by
+    their content; or the service that a `.yaml` file describes, of which nothing is fetched yet.
 
-    MapError when there is nothing, or nothing of these kinds.
+    MapError when there is nothing, or nothing of these kinds; ConfigError for a refused description.
     """
+    if "://" in str(path):
+        raise MapError(
+            f"map {str(path).partition('?')[0]!r} is a web address; describe the service and its terms in a YAML file "
+            "(see docs/maps.md), and give that"
+        )
     path = Path(path)
     if path.is_dir():
-        from geodistill_core.maps.folder import FolderSource
+        return _open_folder(path)
+    if path.suffix.lower() in _SPEC_SUFFIXES:
+        from geodistill_core.maps.remote import open_source
+        from geodistill_core.maps.spec import load_source
 
-        return FolderSource(path)
+        return open_source(load_source(path))
+    return _open_file(path)
+
+
+def _open_folder(path: Path) -> MapSource:
+    from geodistill_core.maps.folder import TILE_NAME, FolderSource
+    from geodistill_core.maps.mosaic import SUFFIXES, MosaicSource
+
+    names = [entry.name for entry in path.iterdir()]
+    if any(name.lower().endswith(SUFFIXES) for name in names) and not any(map(TILE_NAME.fullmatch, names)):
+        return MosaicSource(path)
+    return FolderSource(path)
+
+
+def _open_file(path: Path) -> MapSource:
     try:
         with path.open("rb") as file:
             head = file.read(len(_SQLITE))
     except OSError as error:
         raise MapError(
-            f"map {path} cannot be opened: {error.strerror}; give a folder of tiles, MBTiles or a GeoTIFF"
+            f"map {path} cannot be opened: {error.strerror}; give a folder of tiles, MBTiles, PMTiles, a GeoTIFF or the "
+            "YAML description of a service"
         ) from error
     if head == _SQLITE:
         from geodistill_core.maps.mbtiles import MBTilesSource
 
         return MBTilesSource(path)
+    if head.startswith(_PMTILES):
+        from geodistill_core.maps.pmtiles import PMTilesFile
+
+        return PMTilesFile(path)
     from geodistill_core.maps.geotiff import GeoTiffSource
 
     return GeoTiffSource(path)

@@ -43,17 +43,22 @@ def _node_pixels(target: Target, grid: PixelGrid) -> Array:
     return np.stack(grid.to_pixel(latitude, around + wrap_longitude(longitude - around)))
 
 
+def _detail(nodes: Array, target: Target) -> Array:
+    """Source pixels per target pixel along the source's rows and along its columns."""
+    along_row = (nodes[:, 3, 6] - nodes[:, 3, 0]) / target.side
+    along_column = (nodes[:, 6, 3] - nodes[:, 0, 3]) / target.side
+    return np.hypot(along_row, along_column)
+
+
 def _steps(nodes: Array, target: Target) -> tuple[int, int]:
     """How far to decimate the source before, and to over-sample the target while interpolating.
 
     After the decimation fewer than 4 source pixels fall on a target pixel along each axis, and at least as
     many samples: their mean then weighs every source pixel under the target pixel nearly alike.
     """
-    along_row = (nodes[:, 3, 6] - nodes[:, 3, 0]) / target.side
-    along_column = (nodes[:, 6, 3] - nodes[:, 0, 3]) / target.side
-    pixels_per_target_pixel = np.hypot(along_row, along_column)
-    decimation = max(1, int((pixels_per_target_pixel.min() + _WHOLE) // 2))
-    samples = max(1, math.ceil(pixels_per_target_pixel.max() / decimation - _WHOLE))
+    detail = _detail(nodes, target)
+    decimation = max(1, int((detail.min() + _WHOLE) // 2))
+    samples = max(1, math.ceil(detail.max() / decimation - _WHOLE))
     return decimation, samples
 
 
@@ -107,6 +112,11 @@ def _fill_block(nodes: Array, positions: tuple[Array, Array], grid: PixelGrid, s
     relative = along_rows @ (nodes / decimation - (low + 0.5)[:, None, None])
     map_x, map_y = relative.astype(np.float32) @ along_columns.T.astype(np.float32)
     return _interpolate(pixels, map_x, map_y, samples)
+
+
+def pixels_per_target_pixel(target: Target, grid: PixelGrid) -> float:
+    """How many source pixels lie along a target pixel, on the axis where they are fewer; NaN off the world."""
+    return float(_detail(_node_pixels(target, grid), target).min())
 
 
 def reach(target: Target, grid: PixelGrid) -> tuple[Array, Array] | None:

@@ -23,9 +23,13 @@ def quadkey(zoom: int, column: int, row: int) -> str:
     return "".join(str((column >> bit & 1) | (row >> bit & 1) << 1) for bit in range(zoom - 1, -1, -1))
 
 
-def mercator_box(zoom: int, column: int, row: int) -> Box:
-    """West, south, east, north of a slippy tile in EPSG:3857 metres."""
-    half = math.pi * mercator.SEMI_MAJOR_M
+def half_world(crs: pyproj.CRS) -> float:
+    """The square of a WMS that zoom levels cut up reaches this far from the origin: degrees, or units of Mercator."""
+    return 180.0 if crs.is_geographic else math.pi * mercator.SEMI_MAJOR_M
+
+
+def square_box(zoom: int, column: int, row: int, half: float) -> Box:
+    """West, south, east, north of a tile of the square that reaches from -half to half; row 0 is in the north."""
     side = 2.0 * half / (1 << zoom)
     west, north = column * side - half, half - row * side
     return west, north - side, west + side, north
@@ -85,11 +89,8 @@ def _wmts_query_url(spec: SourceSpec, zoom: int, column: int, row: int) -> str:
 
 
 def _wms_tile_url(spec: SourceSpec, zoom: int, column: int, row: int) -> str:
-    if spec.crs != "EPSG:3857":
-        raise ConfigError(
-            f"the WMS source {spec.name} is asked in {spec.crs}, which has no slippy tiles; set crs: EPSG:3857"
-        )
-    return map_url(spec, mercator_box(zoom, column, row), spec.tile_pixels, spec.tile_pixels)
+    box = square_box(zoom, column, row, half_world(pyproj.CRS(spec.crs)))
+    return map_url(spec, box, spec.tile_pixels, spec.tile_pixels)
 
 
 def map_url(spec: SourceSpec, box: Box, width: int, height: int) -> str:

@@ -3,17 +3,41 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from geodistill_core.maps.cache import DiskCache
 from geodistill_core.maps.fetch import Fetcher
+from geodistill_core.maps.remote.cog import CogSource
+from geodistill_core.maps.remote.pmtiles import PMTilesSource
 from geodistill_core.maps.remote.source import RemoteSource
-from geodistill_core.maps.spec import SourceSpec
+from geodistill_core.maps.remote.tiles import RemoteTiles
+from geodistill_core.maps.remote.wms import WmsSource
+from geodistill_core.maps.spec import Kind, SourceSpec
+
+CACHE_BYTES = 2 << 30
+"""Size of the user's tile cache unless told otherwise."""
+_KINDS: dict[Kind, type[RemoteSource]] = {
+    "xyz": RemoteTiles,
+    "tms": RemoteTiles,
+    "wmts": RemoteTiles,
+    "wms": WmsSource,
+    "cog": CogSource,
+    "pmtiles": PMTilesSource,
+}
 
 
-def open_source(
-    spec: SourceSpec, *, fetcher: Fetcher | None = None, cache: DiskCache | None = None
-) -> RemoteSource:
+def cache_folder() -> Path:
+    """Where tiles are kept: `geodistill/tiles` in the user's cache folder ($XDG_CACHE_HOME, else ~/.cache)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "geodistill" / "tiles"
+
+
+def open_source(spec: SourceSpec, *, fetcher: Fetcher | None = None, cache: DiskCache | None = None) -> RemoteSource:
     """The source that a spec describes; nothing is fetched yet.
 
-    `cache` None takes the user's cache folder where the spec allows caching.
+    Where the spec lets tiles be stored, `cache` None takes the user's cache folder.
     """
-    raise NotImplementedError
+    if cache is None and spec.cache_allowed:
+        cache = DiskCache(cache_folder(), CACHE_BYTES)
+    return _KINDS[spec.kind](spec, fetcher or Fetcher(spec), cache)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remote zoom levels: which one suits a picture, and which stand in where it has gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from geodistill_core.maps.address import TileAddress, cells_under
+from geodistill_core.maps.grid import PixelGrid
+from geodistill_core.maps.remote.source import RemoteSource
+from geodistill_core.maps.slippy import DecodedTile, SlippyGrid, suitable_zoom
+from geodistill_core.maps.target import Target
+
+# How many zoom levels less detailed may stand in where the service has nothing better.
+_STAND_IN_ZOOMS = 2
+
+
+class PyramidSource(RemoteSource):
+    """Zoom levels of square tiles. Where one has no tile, up to two levels less detailed stand in."""
+
+    def level(self, zoom: int) -> PixelGrid:
+        """The pixels of a zoom level, as far as they are at hand."""
+        return SlippyGrid(zoom, self.spec.tile_pixels, self.pixels_at_hand)
+
+    def zoom_for(self, target: Target) -> int:
+        """The zoom level that suits a target's resolution."""
+        first, last = self.zooms()
+        return suitable_zoom(range(first, last + 1), target, self.spec.tile_pixels)
+
+    def addresses(self, target: Target) -> Sequence[TileAddress]:
+        """See `RemoteSource.addresses`."""
+        return self._under(target, self.zoom_for(target))
+
+    def instead(self, absent: Sequence[TileAddress], target: Target) -> Sequence[TileAddress]:
+        """See `RemoteSource.instead`."""
+        least = max(self.zoom_for(target) - _STAND_IN_ZOOMS, self.zooms()[0])
+        return tuple(dict.fromkeys(address.parent for address in absent if address.zoom > least))
+
+    def grids(self, target: Target) -> list[PixelGrid]:
+        """The zoom level that suits the target, then less detailed ones of which something is at hand."""
+        best = self.zoom_for(target)
+        stand_ins = range(best - 1, max(best - _STAND_IN_ZOOMS, self.zooms()[0]) - 1, -1)
+        at_hand = (zoom for zoom in stand_ins if any(self._shows(address) for address in self._under(target, zoom)))
+        return [self.level(zoom) for zoom in (best, *at_hand)]
+
+    def pixels_at_hand(self, column: int, row: int, zoom: int) -> DecodedTile | None:
+        """A tile's pixels, None where there is none at hand."""
+        if not 0 <= row < 1 << zoom:
+            return None
+        piece = self.piece_at_hand(TileAddress(zoom, column, row))
+        return None if piece is None else piece.pixels
+
+    def _under(self, target: Target, zoom: int) -> tuple[TileAddress, ...]:
+        cells = cells_under(target, self.level(zoom), self.spec.tile_pixels)
+        return tuple(dict.fromkeys(TileAddress(zoom, column, row) for column, row in cells if 0 <= row < 1 << zoom))
+
+    def _shows(self, address: TileAddress) -> bool:
+        return self.pixels_at_hand(address.column, address.row, address.zoom) is not None
