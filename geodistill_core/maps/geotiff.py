@@ -104,7 +104,7 @@ class GeoTiffSource(GriddedSource, PixelGrid):
     @property
     def block_pixels(self) -> int:
         """How many pixels the file stores as one piece."""
-        return max(height * width for height, width in self._dataset.block_shapes)
+        return max(int(height * width) for height, width in self._dataset.block_shapes)
 
     def to_pixel(self, latitude: Array, longitude: Array) -> tuple[Array, Array]:
         """See `PixelGrid.to_pixel`."""

@@ -67,7 +67,7 @@ class MBTilesSource(GriddedSource):
 
     def _find_tile_size(self) -> int:
         ((data,),) = self._query("SELECT tile_data FROM tiles WHERE zoom_level = ? LIMIT 1", self._zooms[-1])
-        return decode_tile(data, f"a tile of {self._path}", (256, 512))[0].shape[0]
+        return len(decode_tile(data, f"a tile of {self._path}", (256, 512))[0])
 
     def _find_bounds(self) -> GeoBounds:
         try:

@@ -51,8 +51,8 @@ def _open_file(path: Path) -> MapSource:
             head = file.read(len(_SQLITE))
     except OSError as error:
         raise MapError(
-            f"map {path} cannot be opened: {error.strerror}; give a folder of tiles, MBTiles, PMTiles, a GeoTIFF or the "
-            "YAML description of a service"
+            f"map {path} cannot be opened: {error.strerror}; give a folder of tiles, MBTiles, PMTiles, a GeoTIFF or "
+            "the YAML description of a service"
         ) from error
     if head == _SQLITE:
         from geodistill_core.maps.mbtiles import MBTilesSource

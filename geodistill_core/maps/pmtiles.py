@@ -162,7 +162,7 @@ class PMTilesFile(GriddedSource):
         try:
             self._archive = Archive(self._read, str(path))
             first = self._read(*self._archive.any_tile(self._read))
-            self.tile_size = decode_tile(first, f"a tile of {path}", (256, 512))[0].shape[0]
+            self.tile_size = len(decode_tile(first, f"a tile of {path}", (256, 512))[0])
             self.attribution = self._archive.attribution(self._read)
         except BaseException:
             self._file.close()

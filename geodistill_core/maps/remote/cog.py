@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,7 +81,10 @@ def _read_tiff(file: RemoteFile, name: str, level: int, use: Callable[[GeoTiffSo
 
     how: dict[str, Any] = {"opener": opener, "driver": "GTiff"} | ({"overview_level": level - 1} if level else {})
     try:
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), GeoTiffSource(Path(alias), **how) as source:
+        with (
+            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+            closing(GeoTiffSource(Path(alias), **how)) as source,
+        ):
             answer = use(source)
     except MapError as error:
         if lacking:

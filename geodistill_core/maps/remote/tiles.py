@@ -61,8 +61,8 @@ class RemoteTiles(PyramidSource):
         """See `RemoteSource.fetch_piece`."""
         held, cached = self._held.get(address), self._cached(address)
         known = cached or held
-        url = self.spec.tile_url(address)
-        answer = self.fetcher.get(url, validators=known and known.validators, deadline_s=deadline_s)
+        asked = None if known is None else known.validators
+        answer = self.fetcher.get(self.spec.tile_url(address), validators=asked, deadline_s=deadline_s)
         age_s = self._age_s(answer)
         pixels, validators = None, Validators()
         if isinstance(answer, Fetched):

@@ -47,9 +47,7 @@ class WmsSource(RemoteTiles):
         try:
             self._crs = pyproj.CRS(self.spec.crs)
         except pyproj.exceptions.CRSError as error:
-            raise ConfigError(
-                f"{self.spec.crs} of the source {self.spec.name} is no coordinate system known"
-            ) from error
+            raise ConfigError(f"{self.spec.crs} of the source {self.spec.name} is not known") from error
         self._slippy = self.spec.crs == "EPSG:3857"
 
     def level(self, zoom: int) -> PixelGrid:
