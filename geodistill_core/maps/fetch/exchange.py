@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers (lower-case names), and the body if the status was the expected one."""
+    """Status, headers (lower-case names), and the body if the status was the expected one or the body is small."""
 
     status: int
     headers: dict[str, str]
@@ -68,7 +68,7 @@ class Exchange:
         """Its answer; a body larger than the limit, or an end later than `within_s` seconds, raises FetchError."""
         url = request.url
         self._allowance.until = time.monotonic() + min(within_s, TOTAL_S)
-        with _masked(secret), _failures(Place.of(url).host):
+        with _masked(secret), _failures(Place.of(url).host, within_s):
             for _ in range(_MOST_REDIRECTS + 1):
                 answer = self._once(url, request)
                 if answer.status not in _REDIRECTS:
@@ -87,7 +87,7 @@ class Exchange:
                 return Answer(response.status, got, read_body(response.iter_stream(), got, request.limit))
             if got.get("content-length", "").isdecimal() and int(got["content-length"]) <= _SMALL:
                 # Read to its end, or the connection could not be used again.
-                read_body(response.iter_stream(), {}, _SMALL)
+                return Answer(response.status, got, read_body(response.iter_stream(), {}, _SMALL))
             return Answer(response.status, got, b"")
 
     def close(self) -> None:
@@ -110,12 +110,14 @@ def _masked(secret: Secret | None) -> Iterator[None]:
 
 
 @contextmanager
-def _failures(host: str) -> Iterator[None]:
+def _failures(host: str, within_s: float) -> Iterator[None]:
     """Name the causes of the connection's failures."""
     try:
         yield
     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-        raise FetchError("offline", f"no connection to {host}: {error}", 5.0) from error
+        # Whoever gave no time to connect cannot tell that there is no connection.
+        hurried = isinstance(error, httpcore.ConnectTimeout) and within_s < CONNECT_S
+        raise FetchError("timeout" if hurried else "offline", f"no connection to {host}: {error}", 5.0) from error
     except httpcore.TimeoutException as error:
         raise FetchError(
             "timeout", f"{host} did not answer in full in time ({READ_S:.0f} s, {TOTAL_S:.0f} s in all)", 5.0

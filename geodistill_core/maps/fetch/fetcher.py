@@ -130,10 +130,10 @@ class Fetcher:
     def _turn(self, until: float) -> Iterator[None]:
         """One of the places for requests in flight, once the server may be asked. Raises FetchError."""
         while True:
-            self._rest(0.0)
             if not self._slots.acquire(timeout=max(0.0, until - self._clock())):
                 raise FetchError("timeout", f"{self._spec.name}: all connections were busy with other requests", 1.0)
             try:
+                self._rest(0.0)
                 pause_s = self._circuit.pause_s()
                 if pause_s <= 0.0:
                     with self._circuit.admitted():
@@ -160,10 +160,10 @@ class Fetcher:
     def close(self) -> None:
         """Set `stop`, let requests in flight notice, and close the connections."""
         self.stop.set()
-        for _ in range(self._spec.max_connections):
-            # Not given back: nothing may start any more.
-            self._slots.acquire(timeout=1.0)
+        places = [self._slots.acquire(timeout=1.0) for _ in range(self._spec.max_connections)]
         self._exchange.close()
+        for _ in range(sum(places)):
+            self._slots.release()
 
     def __enter__(self) -> Fetcher:
         return self

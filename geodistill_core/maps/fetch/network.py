@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import ssl
 import threading
@@ -123,6 +124,7 @@ class CheckedBackend(httpcore.NetworkBackend):
         return permitted
 
 
+@functools.cache
 def tls_context() -> ssl.SSLContext:
     """Certificates that this system trusts (SSL_CERT_FILE included) and those that browsers do."""
     context = ssl.create_default_context()

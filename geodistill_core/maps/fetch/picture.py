@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Collection
 
@@ -13,6 +14,7 @@ from geodistill_core.maps.fetch.results import FetchError
 from geodistill_core.types import Array
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_SERVICE_EXCEPTION = re.compile(rb'(?:exceptionCode|code)="([A-Za-z]{1,40})"')  # of WMS and WMTS
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _DARK, _BRIGHT = 2, 253
 
@@ -88,6 +90,8 @@ def holds_imagery(content: bytes, media_type: str, side: int, no_imagery: Collec
     if size is None:
         what = f"{len(content)} bytes of {media_type or 'no stated type'}"
         hint = "; a login page of this network?" if "html" in media_type else ""
+        if code := _SERVICE_EXCEPTION.search(content[:4096]):
+            hint = f"; the service says {code.group(1).decode()}"
         raise FetchError("not_an_image", f"the answer is {what}, not a PNG, JPEG or WebP picture{hint}")
     if size != (side, side):
         raise FetchError(

@@ -14,7 +14,7 @@ from geodistill_core.maps.fetch.results import Absent, Fetched, FetchError, Unch
 if TYPE_CHECKING:
     from geodistill_core.maps.spec import SourceSpec
 
-_NOTHING_THERE = {204, 404, 410}
+_NOTHING_THERE = {204, 404, 410}  # and 400 with the exception that WMTS has for it
 _FORBIDDEN = {401, 402, 403, 407, 451}
 _SHORTEST_ABSENCE_S, _LONGEST_ABSENCE_S = 60.0, 86_400.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -44,7 +44,7 @@ def judge_tile(answer: Answer, spec: SourceSpec, *, conditional: bool) -> Fetche
     """The answer to a request for a tile, `conditional` if validators went with it. Raises FetchError."""
     if answer.status == 304 and conditional:
         return Unchanged(max_age_s(answer.headers))
-    if answer.status in _NOTHING_THERE:
+    if answer.status in _NOTHING_THERE or (answer.status == 400 and b"TileOutOfRange" in answer.content):
         said = max_age_s(answer.headers)
         age_s = _LONGEST_ABSENCE_S if said is None else min(max(said, _SHORTEST_ABSENCE_S), _LONGEST_ABSENCE_S)
         return Absent(age_s)
