@@ -29,7 +29,7 @@ VERBS = {
     "compare": ("geodistill_core.cli.compare:app", "Say whether one run is better than another."),
     "bag": ("geodistill_core.cli.bag:app", "Make drives and look into them."),
     "eval": ("geodistill_core.cli.eval:app", "Score a model on fixed sets of image pairs."),
-    "map": ("geodistill_core.cli.map:app", "Look into map imagery and convert it."),
+    "map": ("geodistill_core.cli.map:app", "Prepare map imagery, look into it, serve it."),
     "data": ("geodistill_core.cli.data:app", "Look into data sets: what is there, what is missing or broken."),
     "checkpoint": ("geodistill_core.cli.checkpoint:app", "List, verify and import trained networks."),
     "bench": ("geodistill_core.cli.bench:app", "How long each network takes on this machine."),

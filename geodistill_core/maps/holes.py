@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a map lacks: how much of its rectangle is covered, and a picture with the holes in red."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from geodistill_core.errors import MapError
+from geodistill_core.geometry import mercator
+from geodistill_core.maps.cut import cut
+from geodistill_core.maps.source import MapSource
+from geodistill_core.maps.target import PlaneTarget
+from geodistill_core.types import Array
+
+SIDE = 1024
+_RED, _ABSENT, _OUTSIDE = (214, 40, 40), (244, 162, 97), (235, 235, 235)
+
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """`covered`: share of the map's rectangle with imagery. `picture` [H, W, 3] uint8: red is missing.
+
+    Of tiles, at the finest zoom level: how many there are, and how many were asked for in vain, by reason; then
+    only those are holes (orange where the source has no imagery), the rest of the rectangle was not wanted.
+    """
+
+    covered: float
+    picture: Array
+    tiles: int | None = None
+    missing: Mapping[str, int] | None = None
+
+
+def find_holes(source: MapSource) -> Holes:
+    """Look through the whole map at a coarse resolution. MapError where it cannot be read."""
+    info = source.info()
+    held = _by_tile(Path(info.location), info.zooms[-1]) if info.kind == "mbtiles" else _by_sampling(source)
+    return Holes(held.covered, _with_text(held.picture, info.attribution), held.tiles, held.missing)
+
+
+def _by_sampling(source: MapSource) -> Holes:
+    bounds = source.bounds()
+    middle = mercator.metres_per_pixel(bounds.center.latitude, 0, 1)
+    width_m, height_m = bounds.width / 360.0 * middle, (bounds.north - bounds.south) * 111_200.0
+    finest = source.info().metres_per_pixel
+    side = int(min(SIDE, max(16, max(width_m, height_m) / finest)))
+    target = PlaneTarget(bounds.center, side, max(width_m, height_m) / side)
+    rgb, valid = cut(source, target)
+    rows = round(height_m / target.metres_per_pixel / 2), round(width_m / target.metres_per_pixel / 2)
+    inside = np.s_[
+        max(side // 2 - rows[0], 0) : side // 2 + max(rows[0], 1),
+        max(side // 2 - rows[1], 0) : side // 2 + max(rows[1], 1),
+    ]
+    rgb, valid = rgb[inside], valid[inside]
+    return Holes(float(valid.mean()), np.where(valid[..., None], rgb, _RED).astype(np.uint8))
+
+
+def _by_tile(path: Path, zoom: int) -> Holes:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            return _of_tiles(database, zoom)
+    except sqlite3.Error as error:
+        raise MapError(f"{path} cannot be read: {error}; copy the file again") from error
+
+
+def _of_tiles(database: sqlite3.Connection, zoom: int) -> Holes:
+    held = set(database.execute("SELECT tile_column, tile_row FROM tiles WHERE zoom_level = ?", (zoom,)))
+    missing = _missing(database, zoom)
+    columns = _unwrapped({column for column, _ in (*held, *missing)}, 1 << zoom)
+    top = max(row for _, row in (*held, *missing))
+    height, width = top - min(row for _, row in (*held, *missing)) + 1, max(columns.values()) + 1
+    block = max(1, SIDE // max(height, width))
+    picture = np.full((height * block, width * block, 3), _OUTSIDE if missing else _RED, np.uint8)
+    for (column, row), rgb in _thumbnails(database, zoom, block):
+        picture[_cell(top - row, columns[column], block)] = rgb
+    for (column, row), reason in missing.items():
+        picture[_cell(top - row, columns[column], block)] = _ABSENT if reason == "absent" else _RED
+    reasons = dict(Counter(missing.values())) if missing else None
+    return Holes(len(held) / (height * width), _shrunk(picture), len(held), reasons)
+
+
+def _cell(row: int, column: int, block: int) -> tuple[slice, slice]:
+    return np.s_[row * block : (row + 1) * block, column * block : (column + 1) * block]
+
+
+def _missing(database: sqlite3.Connection, zoom: int) -> dict[tuple[int, int], str]:
+    """Tiles asked for in vain, where the file was made by `map fetch`."""
+    exists = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'missing_tiles'").fetchone()
+    query = "SELECT tile_column, tile_row, reason FROM missing_tiles WHERE zoom_level = ?"
+    found = database.execute(query, (zoom,)) if exists else ()
+    return {(column, row): str(reason) for column, row, reason in found}
+
+
+def _unwrapped(columns: set[int], world: int) -> dict[int, int]:
+    """Columns counted from the west of what they cover, which is not the long way round the earth."""
+    ordered = sorted(columns)
+    gaps = [(ordered[i] - ordered[i - 1]) % world or world for i in range(len(ordered))]
+    west = ordered[int(np.argmax(gaps))]
+    return {column: (column - west) % world for column in ordered}
+
+
+def _thumbnails(database: sqlite3.Connection, zoom: int, block: int) -> Iterator[tuple[tuple[int, int], Array]]:
+    query = "SELECT tile_column, tile_row, tile_data FROM tiles WHERE zoom_level = ?"
+    for column, row, data in database.execute(query, (zoom,)):
+        small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_8) if data else None
+        if small is not None:
+            yield (column, row), cv2.resize(small, (block, block), interpolation=cv2.INTER_AREA)[..., ::-1]
+
+
+def _shrunk(picture: Array) -> Array:
+    """At most `SIDE` pixels, with holes kept visible: a red pixel stays red."""
+    factor = -(-max(picture.shape[:2]) // SIDE)
+    if factor == 1:
+        return picture
+    rows, columns = (-(-side // factor) for side in picture.shape[:2])
+    padding = [(0, rows * factor - picture.shape[0]), (0, columns * factor - picture.shape[1]), (0, 0)]
+    cells = np.pad(picture, padding, mode="edge").reshape(rows, factor, columns, factor, 3)
+    red = (cells == np.array(_RED)).all(axis=4).any(axis=(1, 3))
+    return np.where(red[..., None], _RED, cells.mean(axis=(1, 3))).astype(np.uint8)
+
+
+def _with_text(picture: Array, attribution: str) -> Array:
+    """At least 256 pixels wide, the attribution on a strip below."""
+    factor = -(-256 // picture.shape[1])
+    large = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
+    canvas = Image.new("RGB", (large.shape[1], large.shape[0] + 22), (20, 20, 20))
+    canvas.paste(Image.fromarray(large), (0, 0))
+    text = attribution or "no attribution stated"
+    ImageDraw.Draw(canvas).text((6, large.shape[0] + 4), text, (240, 240, 240), ImageFont.load_default(13))
+    return np.asarray(canvas)
