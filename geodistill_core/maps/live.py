@@ -66,8 +66,10 @@ class LiveMap(MapSource):
         return self.source.info()
 
     def close(self) -> None:
-        """See `MapSource.close`."""
+        """See `MapSource.close`; the cache on disk, which nobody else uses, is closed with it."""
         self.source.close()
+        if self.source.cache is not None:
+            self.source.cache.close()
 
     def _note(self, at_hand: AtHand) -> None:
         self._newest = at_hand

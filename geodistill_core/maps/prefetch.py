@@ -162,8 +162,8 @@ class Prefetcher:
             self._planned_for = track
             self._plan = needed(track, self._outlook)
             self._retry_s = {address: at_s for address, at_s in self._retry_s.items() if at_s > now_s}
-            kept = dict.fromkeys(self._plan)
-            self._complete_s = {n: s for n, s in self._complete_s.items() if n in kept and s > now_s - _COMPLETE_S}
+            kept = set(self._plan)
+            self._complete_s = {node: at_s for node, at_s in self._complete_s.items() if node in kept}
         if moved or now_s >= self._walk_ends_s:
             self._walk_ends_s = now_s + _RETRY_S
             self._settled.clear()
@@ -171,10 +171,13 @@ class Prefetcher:
 
     def _wanted(self, plan: list[GeoPoint]) -> Iterator[TileAddress]:
         for node in plan:
-            if self._complete_s.get(node, -_COMPLETE_S) > self._clock() - _COMPLETE_S:
+            complete_s = self._complete_s.get(node)
+            if complete_s is not None and self._clock() - complete_s < _COMPLETE_S:
                 continue
             missing = self._missing(node, self._outlook.pitch_m)
-            if not missing:
+            if missing:
+                self._complete_s.pop(node, None)
+            else:
                 self._complete_s[node] = self._clock()
             yield from self._free(missing)
 

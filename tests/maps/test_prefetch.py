@@ -72,7 +72,7 @@ def test_imagery_is_there_before_the_vehicle_on_a_straight_track(paper, clock):
     prefetcher, live = Prefetcher(paper, [SHAPE], outlook=NARROW, clock=clock), LiveMap(paper)
     prefetcher.follow(Track(HERE, 0.0, 20.0))
     run_dry(prefetcher)
-    for metres in range(0, 400, 7):
+    for metres in range(0, 400, 23):
         for aside_m in (-15.0, 15.0):  # as far as a receiver is off
             assert live.tile(at(90.0, aside_m, at(0.0, metres)), *SHAPE).valid.all()
     clock.now_s += 5.1  # the plan is looked through again

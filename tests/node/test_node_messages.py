@@ -17,6 +17,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodis
 from geodistill_ros.conversions import rgb_of
 from geodistill_ros.diagnostics import ERROR, OK, WARN, Health, judge
 from geodistill_ros.mailbox import Mailbox
+from geodistill_ros.map_ahead import map_trouble
 from geodistill_ros.messages import (
     CovarianceError,
     convergence_rad,
@@ -33,6 +34,9 @@ from ros_world import FakeLocalizer, picture, raw_image
 from geodistill_core.bags.images import ImageError
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.maps.fetch import Health as MapHealth
+from geodistill_core.maps.live import MapCondition
+from geodistill_core.maps.prefetch import Progress
 from geodistill_core.types import GeoPoint, GroundImage, Prior, forward_optical_mount
 
 SETTINGS = NodeParameters()
@@ -230,12 +234,32 @@ ACTIVE = {"state": "active", "active_for_s": 60.0, "image_age_s": 0.1, "fix_age_
         (WARN, "last drop: no_map", {"answer_age_s": 4.0, "newest_drop": "no_map: off the map"}),
         (ERROR, "inference runs", {"inference_running_s": 6.0}),
         (ERROR, "5 times", {"failures_in_a_row": 5}),
+        (WARN, "map service offline", {"map_trouble": "map service offline", "calibrated": False}),
+        (WARN, "last drop: no_map", {"map_trouble": "x", "answer_age_s": 4.0, "newest_drop": "no_map: offline"}),
         (WARN, "calibration", {"calibrated": False}),
     ],
 )
 def test_condition_gives_its_level_and_sentence(level, word, changes):
     judged, sentence = judge(Health(**(ACTIVE | changes)))
     assert (judged, word in sentence) == (level, True), sentence
+
+
+@pytest.mark.parametrize(
+    ("state", "newest", "words"),
+    [
+        ("online", "full", ""),
+        ("online", None, ""),
+        ("online", "stale", "stale"),
+        ("online", "partial", "incomplete"),
+        ("online", "none", "missing"),
+        ("degraded", "full", r"degraded \(rate_limited\) for 61 s.*3 of 7 places"),
+        ("offline", "none", r"offline \(rate_limited\) for 61 s.*3 of 7 places"),
+    ],
+)
+def test_trouble_with_the_map_is_one_sentence(state, newest, words):
+    health = MapHealth(state, None if state == "online" else "rate_limited", 61.0, {})
+    sentence = map_trouble(MapCondition(health, newest, {}), Progress(7, 3, 0, 0, 0))
+    assert re.search(words, sentence) and bool(sentence) == bool(words)
 
 
 def test_users_own_dds_profile_is_kept():
