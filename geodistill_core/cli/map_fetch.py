@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -17,76 +16,46 @@ from geodistill_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from geodistill_core.maps.area import Area
-    from geodistill_core.maps.fetch import Fetcher
     from geodistill_core.maps.fetch_area import Estimate, FetchedArea, TileGetter
-    from geodistill_core.maps.source import MapSource
-    from geodistill_core.maps.spec import SourceSpec
 
 ASK_ABOVE = 1000
 """Tiles that are fetched without asking."""
 _ZOOM_OF_NETWORKS = 20
-_SUFFIXES = (".yaml", ".yml")
 
 
-@dataclass(frozen=True, slots=True)
 class _Origin:
-    """Where tiles come from: a service, or imagery on disk."""
+    """Where tiles come from: a service, as its tiles are where it has any of ours, or imagery on disk."""
 
-    spec: SourceSpec | None
-    fetcher: Fetcher | None
-    local: MapSource | None
-    source_id: str
-    metadata: dict[str, str]
-    tile_pixels: int = 256
-    connections: int = 1
+    def __init__(self, source: str) -> None:
+        from geodistill_core.maps.open import open_map
+        from geodistill_core.maps.presets import preset_names
+        from geodistill_core.maps.remote import RemoteSource
+
+        if source in preset_names() and not Path(source).exists():
+            raise ConfigError(
+                f"{source} is a preset whose terms are still to be accepted: geodistill map preset {source} > "
+                f"{source}.yaml, read the terms named there, set terms_accepted: true, and give --source {source}.yaml"
+            )
+        self.map = open_map(source)
+        self.metadata = {"attribution": self.map.attribution, "map_sigma_m": repr(self.map.map_sigma_m)}
+        self.service = self.map if isinstance(self.map, RemoteSource) else None
+        self.spec = None if self.service is None else self.service.spec
+        spec = self.spec
+        self.as_is = spec is not None and (
+            spec.kind in ("xyz", "tms", "wmts") or (spec.kind == "wms" and spec.crs == "EPSG:3857")
+        )
+        self.tile_pixels = spec.tile_pixels if spec is not None and self.as_is else 256
+        self.source_id = f"local-{Path(source).resolve().name}" if spec is None else spec.source_id
 
     def getter(self) -> TileGetter:
-        from geodistill_core.maps.fetch_area import ask, draw
+        """One tile of this source after the other."""
+        from geodistill_core.maps.fetch_area import ask, draw, patient
 
-        if self.spec is not None and self.fetcher is not None and self.local is None:
-            return ask(self.spec, self.fetcher, tell=lambda text: notes().print(text, markup=False))
-        assert self.local is not None
-        return draw(self.local)
-
-    def close(self) -> None:
-        for part in (self.local, self.fetcher):
-            if part is not None:
-                part.close()
-
-
-def _origin(source: str) -> _Origin:
-    from geodistill_core.maps.presets import preset_names
-
-    if Path(source).suffix in _SUFFIXES:
-        return _service(Path(source))
-    if source in preset_names() and not Path(source).exists():
-        raise ConfigError(
-            f"{source} is a preset whose terms are still to be accepted: geodistill map preset {source} > "
-            f"{source}.yaml, read the terms named there, set terms_accepted: true, and give --source {source}.yaml"
-        )
-    from geodistill_core.maps.open import open_map
-
-    local = open_map(source)
-    name = f"local-{Path(source).resolve().name}"
-    return _Origin(None, None, local, name, {"attribution": local.attribution})
-
-
-def _service(path: Path) -> _Origin:
-    from geodistill_core.maps.fetch import Fetcher
-    from geodistill_core.maps.spec import load_source
-
-    spec = load_source(path)
-    spec.require_preload(0)
-    fetcher = Fetcher(spec)
-    metadata = {"attribution": spec.attribution, "map_sigma_m": repr(spec.map_sigma_m)}
-    is_tiled = spec.kind in ("xyz", "tms", "wmts") or (spec.kind == "wms" and spec.crs == "EPSG:3857")
-    local = None
-    if not is_tiled:
-        from geodistill_core.maps.remote import open_source
-
-        local = open_source(spec, fetcher=fetcher)
-    pixels = spec.tile_pixels if is_tiled else 256
-    return _Origin(spec, fetcher, local, spec.source_id, metadata, pixels, spec.max_connections)
+        if self.service is None:
+            return draw(self.map)
+        fetcher = self.service.fetcher
+        get = ask(self.service.spec, fetcher) if self.as_is else draw(self.map)
+        return patient(get, fetcher, lambda text: notes().print(text, markup=False))
 
 
 def _area(bbox: str | None, route: Path | None, bag: Path | None, margin_m: float) -> Area:
@@ -141,7 +110,8 @@ def _confirm(guess: Estimate, origin: _Origin, yes: bool) -> None:
     said = f"{guess.count} tiles ({by_zoom}), about {guess.bytes / 1e6:.0f} MB"
     if origin.spec is not None:
         origin.spec.require_preload(guess.count)
-        notes().print(f"{said}, from {origin.spec.name} over {origin.connections} connections at most", markup=False)
+        connections = origin.spec.max_connections
+        notes().print(f"{said}, from {origin.spec.name} over {connections} connections at most", markup=False)
     if guess.count <= ASK_ABOVE or yes:
         return
     if not sys.stdin.isatty():
@@ -180,8 +150,8 @@ def fetch(
     from geodistill_core.maps.fetch_area import estimate, fetch_area
 
     area = _area(bbox, route, bag, margin)
-    origin = _origin(source)
-    try:
+    origin = _Origin(source)
+    with origin.map:
         zooms = _zooms(zoom, origin)
         guess = estimate(area, zooms, origin.tile_pixels)
         _confirm(guess, origin, yes)
@@ -192,12 +162,10 @@ def fetch(
                 origin.getter(),
                 file,
                 metadata=origin.metadata,
-                connections=origin.connections,
-                stop=origin.fetcher.stop if origin.fetcher else None,
+                connections=origin.spec.max_connections if origin.spec else 1,
+                stop=origin.service.fetcher.stop if origin.service else None,
                 step=step,
             )
-    finally:
-        origin.close()
     emit(_facts(output, zooms, done), json_path, lambda console: _render(console, output, done))
     if done.failed:
         raise typer.Exit(3)

@@ -65,14 +65,22 @@ def estimate(area: Area, zooms: Sequence[int], tile_pixels: int = 256) -> Estima
     return Estimate(tiles, round(sum(tiles.values()) * tile_pixels**2 * BYTES_PER_PIXEL))
 
 
-def ask(spec: SourceSpec, fetcher: Fetcher, *, tell: Callable[[str], object] = lambda text: None) -> TileGetter:
-    """Tiles as the server gives them. A server that answered before and is gone is waited for, for ten minutes."""
+def ask(spec: SourceSpec, fetcher: Fetcher) -> TileGetter:
+    """Tiles as the server of a source gives them."""
+    return lambda address: _content(spec, fetcher.get(spec.tile_url(address), deadline_s=_TILE_S))
 
-    def get(address: TileAddress) -> bytes | None:
+
+def patient(get: TileGetter, fetcher: Fetcher, tell: Callable[[str], object]) -> TileGetter:
+    """As `get`; waits for a server that answered before and is gone, and for one that wants to be left alone.
+
+    After ten minutes, or where waiting does not help (a refused key), MapError ends it all.
+    """
+
+    def get_at_last(address: TileAddress) -> bytes | None:
         waited_s = 0.0
         while True:
             try:
-                return _content(spec, fetcher.get(spec.tile_url(address), deadline_s=_TILE_S))
+                return get(address)
             except FetchError as error:
                 pause_s = _pause_s(error, fetcher.health())
                 if pause_s == 0.0:
@@ -81,10 +89,10 @@ def ask(spec: SourceSpec, fetcher: Fetcher, *, tell: Callable[[str], object] = l
                     raise MapError(str(error)) from None
                 tell(f"{error}; trying again in {pause_s:.0f} s")
                 if fetcher.stop.wait(pause_s):
-                    raise MapError(f"{spec.name}: stopped") from None
+                    raise MapError(f"stopped while waiting: {error}") from None
                 waited_s += pause_s
 
-    return get
+    return get_at_last
 
 
 def _pause_s(error: FetchError, health: Health) -> float:

@@ -45,6 +45,7 @@ class MBTilesSource(GriddedSource):
             self._database.close()
             raise
         self.attribution = plain_text(self._metadata.get("attribution", ""))
+        self.map_sigma_m = _positive(self._metadata.get("map_sigma_m", ""))
 
     def _query(self, statement: str, *arguments: int) -> list[tuple[Any, ...]]:
         try:
@@ -119,3 +120,12 @@ class MBTilesSource(GriddedSource):
         super().close()
         with self._lock:
             self._database.close()
+
+
+def _positive(text: str) -> float:
+    """The number of metres, 0 for what is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if 0.0 < value < 100.0 else 0.0

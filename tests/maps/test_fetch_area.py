@@ -21,7 +21,7 @@ from geodistill_core.maps.address import TileAddress
 from geodistill_core.maps.area import BoxArea, CorridorArea
 from geodistill_core.maps.area_file import AreaFile
 from geodistill_core.maps.fetch import Fetcher
-from geodistill_core.maps.fetch_area import ask, draw, estimate, fetch_area
+from geodistill_core.maps.fetch_area import ask, draw, estimate, fetch_area, patient
 from geodistill_core.maps.serve import MapSite
 from geodistill_core.maps.spec import SourceSpec
 from geodistill_core.types import GeoPoint
@@ -54,7 +54,7 @@ def _fetch(spec, path, area=AREA, zooms=(ZOOM,), sleep=None, **options):
         return fetch_area(
             area,
             zooms,
-            ask(spec, fetcher),
+            patient(ask(spec, fetcher), fetcher, print),
             file,
             metadata={"attribution": spec.attribution},
             connections=spec.max_connections,
@@ -187,7 +187,7 @@ def test_a_server_that_goes_away_is_waited_for(city, tmp_path):
     spec, told = _spec(server, max_connections=1), []
     with Fetcher(spec, sleep=lambda seconds: None) as fetcher:
         fetcher.stop = _Patient(lambda: server.revive())
-        get = ask(spec, fetcher, tell=told.append)
+        get = patient(ask(spec, fetcher), fetcher, told.append)
         tiles = list(BoxArea(BOX).tiles(ZOOM))
         assert get(tiles[0])
         server.kill()
