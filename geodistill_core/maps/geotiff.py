@@ -106,6 +106,25 @@ class GeoTiffSource(GriddedSource, PixelGrid):
         """How many pixels the file stores as one piece."""
         return max(int(height * width) for height, width in self._dataset.block_shapes)
 
+    def block_spans(self, window: Window) -> list[tuple[int, int]]:
+        """Offset and length in the file of the blocks under a window, as far as the file tells."""
+        spans: dict[tuple[int, int], None] = {}
+        for band in sorted(set(self._indexes)):
+            height, width = self._dataset.block_shapes[band - 1]
+            right, bottom = (
+                min(window.column + window.width, self._size[0]),
+                min(window.row + window.height, self._size[1]),
+            )
+            for row in range(max(window.row, 0) // height, -(-bottom // height)):
+                for column in range(max(window.column, 0) // width, -(-right // width)):
+                    place = [
+                        self._dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band)
+                        for what in ("OFFSET", "SIZE")
+                    ]
+                    if all(place):
+                        spans[int(place[0]), int(place[1])] = None
+        return list(spans)
+
     def to_pixel(self, latitude: Array, longitude: Array) -> tuple[Array, Array]:
         """See `PixelGrid.to_pixel`."""
         x, y = (np.asarray(part) for part in self._to_crs.transform(longitude, latitude))

@@ -86,6 +86,8 @@ def _read_tiff(file: RemoteFile, name: str, level: int, use: Callable[[GeoTiffSo
             closing(GeoTiffSource(Path(alias), **how)) as source,
         ):
             answer = use(source)
+    except NotAtHandError:
+        raise
     except MapError as error:
         if lacking:
             raise lacking[0] from None
@@ -177,7 +179,13 @@ class CogSource(FileSource):
         if not level < len(layout.sizes):
             return None
         window = Window(address.column * CELL, address.row * CELL, CELL, CELL)
-        return _read_tiff(self.file, self.spec.name, level, lambda source: source.read(window))
+
+        def read(source: GeoTiffSource) -> DecodedTile:
+            # All at once: GDAL would come upon one block after the other.
+            self.file.require(source.block_spans(window))
+            return source.read(window)
+
+        return _read_tiff(self.file, self.spec.name, level, read)
 
     def bounds(self) -> GeoBounds:
         """As the spec says, else as the file does."""

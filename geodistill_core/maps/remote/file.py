@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from geodistill_core.errors import MapError
@@ -20,12 +20,21 @@ _RUN = 16
 _LOOK_AGAIN_S, _LEAST_AGE_S = 60.0, 600.0
 
 
-class NotAtHandError(MapError):
-    """Bytes `offset` .. `offset + length` are neither in memory nor on disk."""
+Span = tuple[int, int]
+"""Offset and length of some bytes."""
 
-    def __init__(self, offset: int, length: int) -> None:
-        super().__init__(f"bytes {offset}..{offset + length} are not at hand")
-        self.offset, self.length = offset, length
+
+class NotAtHandError(MapError):
+    """The bytes of `spans` are neither in memory nor on disk, not all of them."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        super().__init__(f"{sum(length for _, length in spans)} bytes are not at hand")
+        self.spans = spans
+
+
+def _pages(span: Span) -> range:
+    offset, length = span
+    return range(offset // PAGE_BYTES, -(-(offset + length) // PAGE_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +79,10 @@ class RemoteFile:
     def read(self, offset: int, length: int) -> bytes:
         """The bytes, fewer where the file ends. NotAtHandError where they would have to be fetched."""
         found = []
-        for page in range(offset // PAGE_BYTES, -(-(offset + length) // PAGE_BYTES)):
+        for page in _pages((offset, length)):
             content = self._page(page)
             if content is None:
-                raise NotAtHandError(offset, length)
+                raise NotAtHandError([(offset, length)])
             found.append(content)
             if len(content) < PAGE_BYTES:
                 break
@@ -92,11 +101,16 @@ class RemoteFile:
             edition = _edition(answer.content, answer.validators)
             self._first = _First(answer.content, edition, True, self._clock() + age_s)
 
-    def fetch(self, offset: int, length: int, deadline_s: float) -> None:
+    def require(self, spans: Sequence[Span]) -> None:
+        """NotAtHandError unless all of them can be read."""
+        if any(self._page(page) is None for span in spans for page in _pages(span)):
+            raise NotAtHandError(spans)
+
+    def fetch(self, spans: Sequence[Span], deadline_s: float) -> None:
         """Bring bytes to hand. Raises FetchError, also when the file was replaced meanwhile."""
         until_s = self._clock() + deadline_s
         self.open(deadline_s)
-        pages = range(offset // PAGE_BYTES, -(-(offset + length) // PAGE_BYTES))
+        pages = sorted({page for span in spans for page in _pages(span)})
         lacking = [page for page in pages if self._page(page) is None]
         while lacking:
             run = 1

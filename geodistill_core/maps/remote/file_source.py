@@ -69,7 +69,7 @@ class FileSource(RemoteSource):
                 left_s = until_s - self.clock()
                 if left_s <= 0.0:
                     raise FetchError("timeout", f"{self.spec.name}: reading {address} took too long", 1.0) from None
-                self.file.fetch(lacking.offset, lacking.length, left_s)
+                self.file.fetch(lacking.spans, left_s)
         raise MapError(f"{self.spec.name} scatters one tile over more than {_STEPS} places; make the file anew")
 
     def sample(self, target: Target) -> Pixels:
