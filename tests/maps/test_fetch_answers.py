@@ -122,12 +122,13 @@ def test_a_missing_key_is_said_before_anything_is_asked(server, monkeypatch):
         (TILE[: len(TILE) // 2], "image/png"),
         (encoded(".jpg", noise(256))[:9000], "image/jpeg"),
         (encoded(".webp", noise(256))[:9000], "image/webp"),
+        (encoded(".jpg", noise(256))[:-2], "image/jpeg"),
         (TILE[:60] + b"\x00" * 400 + TILE[460:], "image/png"),
         (png_bomb(4000), "image/png"),
     ],
     ids=[
         *("html", "html as png", "empty", "gif", "small", "large", "jpeg", "webp", "bmp"),
-        *("cut png", "cut jpeg", "cut webp", "damaged", "bomb"),
+        *("cut png", "cut jpeg", "cut webp", "open jpeg", "damaged", "bomb"),
     ],
 )
 def test_f06_what_is_no_picture_of_the_right_size_is_refused(server, fetcher, body, media_type):
@@ -207,6 +208,7 @@ def test_a_range_is_the_bytes_asked_for_and_fewer_only_at_the_end(server, fetche
     ("answer", "cause"),
     [
         (reply(b"x" * 10, status=206, Content_Range="bytes 5-14/100"), "server"),
+        (reply(b"x" * 10, status=206, Content_Range="bytes 5-9/100"), "server"),
         (reply(b"x" * 9, status=206, Content_Range="bytes 0-8/100"), "server"),
         (reply(b"x" * 10, status=206), "server"),
         (reply(b"x" * 100, status=200), "refused"),
@@ -214,7 +216,7 @@ def test_a_range_is_the_bytes_asked_for_and_fewer_only_at_the_end(server, fetche
         (status(416), "refused"),
         (status(404), "refused"),
     ],
-    ids=["elsewhere", "short", "unsaid", "whole", "long", "past the end", "gone"],
+    ids=["elsewhere", "contradictory", "short", "unsaid", "whole", "long", "past the end", "gone"],
 )
 def test_a_range_that_is_not_what_was_asked_for_is_an_error(server, fetcher, answer, cause):
     server.always(answer)

@@ -15,7 +15,7 @@ import pytest
 
 from geodistill_core.maps.fetch import Fetched, Fetcher, exchange
 from tests.maps.fetching import ManualClock, a_fetcher, failure
-from tests.maps.server import FaultServer, drop, half_body, hang, loris, png, redirect
+from tests.maps.server import FaultServer, drop, half_body, hang, loris, png, redirect, reply
 
 TILE = png(seed=1)
 ELSEWHERE = "203.0.113.7"  # reserved for documentation: nobody answers
@@ -250,12 +250,16 @@ def test_f14_a_key_that_the_server_sends_back_reaches_neither_log_nor_error(serv
         caplog.at_level(logging.DEBUG),
         a_fetcher("", ManualClock(), url=server.url + template, key_env="TILES_KEY") as fetcher,
     ):
-        for location in ("http://s3cr3t-k3y.example.org/", "http://example.org/?token=s3cr3t-k3y"):
-            server.script(redirect(location))
+        faults = [
+            *(redirect("http://s3cr3t-k3y.example.org/"), redirect("http://example.org/?token=s3cr3t-k3y")),
+            *(reply(b"", "text/s3cr3t-k3y"), reply(TILE, **{"s3cr3t-k3y is no name": "of a header"})),
+        ]
+        for fault in faults:
+            server.script(*[fault] * (4 if fault is faults[-1] else 1))
             error = failure(fetcher, f"{server.url}/1/0/0.png?token={{key}}")
             assert "s3cr3t" not in f"{error} {error!r} {error.__cause__} {error.__context__}"
-        fetcher.get(f"{server.url}/1/0/0.png?token={{key}}")
+            fetcher.get(f"{server.url}/1/0/0.png?token={{key}}")
         assert "s3cr3t" not in repr(vars(fetcher)) + repr(fetcher.health())
-    assert server.paths == ["/1/0/0.png?token=s3cr3t-k3y"] * 3
+    assert set(server.paths) == {"/1/0/0.png?token=s3cr3t-k3y"}
     assert "httpcore" in {record.name.partition(".")[0] for record in caplog.records}
     assert "s3cr3t" not in caplog.text

@@ -190,4 +190,6 @@ def test_setting_stop_ends_every_wait_at_once(server, state):
         thread.join()
     assert time.monotonic() - started_s < 5.0
     assert set(errors) == {"cancelled"}
+    assert len(errors) == len(threads)
+    assert fetcher.health().counters["requests"] <= 2
     assert failure(fetcher, f"{server.url}/1/0/0.png").cause == "cancelled"

@@ -20,6 +20,7 @@ from geodistill_core.maps.fetch import FetchError
 from geodistill_core.maps.fetch.addresses import is_permitted
 from geodistill_core.maps.fetch.body import read_body
 from geodistill_core.maps.fetch.freshness import max_age_s, may_store, retry_after_s
+from geodistill_core.maps.fetch.picture import holds_imagery
 from tests.maps.fetching import ManualClock, a_fetcher, failure
 
 MIB = 1 << 20
@@ -80,6 +81,21 @@ def test_how_long_a_copy_holds(headers, age_s, kept):
 )
 def test_f02_how_long_to_stay_away(said, pause_s):
     assert retry_after_s(DATE if said is None else DATE | {"retry-after": said}) == pause_s
+
+
+@given(st.text(max_size=40))
+def test_headers_hold_anything_and_break_nothing(text):
+    for name in ("cache-control", "expires", "age", "date", "retry-after"):
+        headers = {"cache-control": "max-age=9", "expires": DATE["date"], "retry-after": DATE["date"], name: text}
+        age_s, pause_s = max_age_s(headers), retry_after_s(headers)
+        assert age_s is None or 0.0 <= age_s <= 366 * 86400.0
+        assert pause_s is None or 0.0 <= pause_s <= 3600.0
+
+
+@given(st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x00\x00\x00\x00WEBPVP8"]), st.binary())
+def test_f06_bytes_that_begin_like_a_picture_break_nothing(start, rest):
+    with pytest.raises(FetchError):
+        holds_imagery(start + rest, "image/png", 256, ())
 
 
 def pieces(content, size=1000):

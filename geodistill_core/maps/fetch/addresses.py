@@ -99,8 +99,12 @@ def redirected(url: str, location: str, hosts: Collection[str]) -> str:
     """
     if not location:
         raise FetchError("refused", f"{Place.of(url).host} sent a redirect to nowhere; the source's url is out of date")
-    target = urljoin(url, location)
-    here, there = Place.of(url), Place.of(target)
+    here = Place.of(url)
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        raise FetchError("refused", f"{here.host} sent a redirect to what is no URL") from None
+    there = Place.of(target)
     if there.host not in hosts:
         raise FetchError(
             "refused",

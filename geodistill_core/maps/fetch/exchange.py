@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import httpcore
@@ -27,7 +27,19 @@ _TIMEOUTS = {"connect": CONNECT_S, "read": READ_S, "write": READ_S, "pool": TOTA
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 3
 _SMALL = 65_536
-_LOGGER = logging.getLogger("httpcore.http11")  # prints the headers of answers, which may repeat the URL
+_asking = threading.local()
+
+
+class _MaskKey(logging.Filter):
+    """Masks the key of the request that the calling thread is making."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        secret: Secret | None = getattr(_asking, "secret", None)
+        return secret is None or MaskingFilter(secret).filter(record)
+
+
+# It prints the headers of answers, and those may repeat the URL.
+logging.getLogger("httpcore.http11").addFilter(_MaskKey())
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +80,12 @@ class Exchange:
         """Its answer; a body larger than the limit, or an end later than `within_s` seconds, raises FetchError."""
         url = request.url
         self._allowance.until = time.monotonic() + min(within_s, TOTAL_S)
-        with _masked(secret), _failures(Place.of(url).host, within_s):
+        _asking.secret = secret
+        with _failures(Place.of(url).host, within_s):
             for _ in range(_MOST_REDIRECTS + 1):
                 answer = self._once(url, request)
                 if answer.status not in _REDIRECTS:
-                    return answer
+                    return answer if secret is None else _without(secret, answer)
                 url = redirected(url, answer.headers.get("location", ""), self._hosts)
         raise FetchError("refused", f"{Place.of(url).host} redirects in circles")
 
@@ -95,18 +108,9 @@ class Exchange:
         self._pool.close()
 
 
-@contextmanager
-def _masked(secret: Secret | None) -> Iterator[None]:
-    """Keep a key out of the log of the connection's library."""
-    if secret is None:
-        yield
-        return
-    mask = MaskingFilter(secret)
-    _LOGGER.addFilter(mask)
-    try:
-        yield
-    finally:
-        _LOGGER.removeFilter(mask)
+def _without(secret: Secret, answer: Answer) -> Answer:
+    """The answer without the key in its headers, some of which are kept on disk."""
+    return replace(answer, headers={name: secret.mask(value) for name, value in answer.headers.items()})
 
 
 @contextmanager
