@@ -215,16 +215,16 @@ def summarize(
 
 
 def bias(errors: Sequence[FrameErrors]) -> dict[str, float | None]:
-    """Mean signed error along each axis, and its `horizontal` length (None each for no errors).
+    """Median signed error along each axis, and `horizontal`, that of east and north together (None for no errors).
 
-    One that stays east or north while the vehicle turns is the imagery's; one that stays lateral or longitudinal is
-    the camera's mounting.
+    The median, because one blunder of many metres moves a mean as far as shifted imagery does. A bias that stays east
+    or north while the vehicle turns is the imagery's; one that stays lateral or longitudinal the camera's mounting.
     """
     axes = ("east", "north", "lateral", "longitudinal")
     if not errors:
         return dict.fromkeys((*axes, "horizontal"))
-    means = {axis: float(np.mean([getattr(error, f"{axis}_m") for error in errors])) for axis in axes}
-    return means | {"horizontal": math.hypot(means["east"], means["north"])}
+    found = {axis: float(np.median([getattr(error, f"{axis}_m") for error in errors])) for axis in axes}
+    return found | {"horizontal": math.hypot(found["east"], found["north"])}
 
 
 def bias_text(found: Mapping[str, float | None]) -> str:
@@ -235,7 +235,7 @@ def bias_text(found: Mapping[str, float | None]) -> str:
     for axis, positive, negative in (("east", "east", "west"), ("north", "north", "south")):
         value = found[axis] or 0.0
         parts.append(f"{abs(value):.2f} m {positive if value >= 0 else negative}")
-    return f"{size_m:.2f} m: on average the answers lie {' and '.join(parts)} of the truth"
+    return f"{size_m:.2f} m: in the median the answers lie {' and '.join(parts)} of the truth"
 
 
 def spread(values: Any) -> dict[str, float | None]:

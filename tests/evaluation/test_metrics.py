@@ -17,6 +17,8 @@ from geodistill_core.evaluation.files import to_json, write_json, write_tum
 from geodistill_core.evaluation.metrics import (
     COVERAGE_LEVELS,
     FrameResult,
+    bias,
+    bias_text,
     ellipse_quantile_sq,
     frame_errors,
     gnss_errors_m,
@@ -253,3 +255,20 @@ def test_tum_files_hold_metres_from_the_first_truth(tmp_path):
     assert values == pytest.approx([1.5, 1.0, -2.0, 0, 0, 0, half, half], abs=1e-5)
     assert truth[1].startswith("2.500000001 10.000000 0.000000 ")
     assert write_tum(tmp_path, []) == []
+
+
+def test_a_common_offset_is_the_bias_whatever_a_few_blunders_say():
+    bias = summary_of([result_off(3.0, -4.0)] * 9 + [result_off(200.0, 300.0)])["position_bias_m"]
+    assert (bias["east"], bias["north"], bias["horizontal"]) == pytest.approx((3.0, -4.0, 5.0), abs=1e-4)
+    assert bias_text(bias) == "5.00 m: in the median the answers lie 3.00 m east and 4.00 m south of the truth"
+
+
+def test_a_bias_along_the_vehicle_turns_with_it():
+    headings = [turn * math.pi / 2 for turn in range(8)]
+    ahead = [result_off(2.0 * math.cos(yaw), 2.0 * math.sin(yaw), heading_rad=yaw) for yaw in headings]
+    bias = summary_of(ahead)["position_bias_m"]
+    assert bias["longitudinal"] == pytest.approx(2.0, abs=1e-4) and bias["horizontal"] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_bias_of_no_errors_is_unknown():
+    assert set(summary_of([])["position_bias_m"].values()) == {None} and bias_text(bias([])) == "unknown"

@@ -72,7 +72,7 @@ def recall_line(summary: Mapping[str, Any]) -> Markup:
 
 
 def bias_line(summary: Mapping[str, Any]) -> Markup:
-    """Where the answers lie on average, and what that may come from."""
+    """Where the answers lie in the median, and what that may come from."""
     text = (
         f"Bias {bias_text(summary['position_bias_m'])}. One that keeps its compass direction while the vehicle turns "
         "is the imagery's own; one that turns with the vehicle is the camera's mounting."
