@@ -167,30 +167,32 @@ def test_f10_files_that_no_entry_names_are_deleted_when_nobody_can_be_writing_th
 def test_f10_an_index_that_is_no_index_gives_way_and_is_kept_aside(tmp_path):
     filled(tmp_path)
     for foreign in (b"not a database at all" * 1000, b"", b"SQLite format 3\x00" + bytes(5000)):
-        (tmp_path / "index.sqlite").write_bytes(foreign)
+        (index,) = tmp_path.glob("index-*.sqlite")
+        index.write_bytes(foreign)
         with DiskCache(tmp_path, 16 * MIB) as cache:
             assert found(cache) == []
             assert cache.stats().degraded is None
         with DiskCache(filled(tmp_path), 16 * MIB) as cache:
             assert found(cache) == KEYS
-    assert (tmp_path / "index.sqlite.damaged").read_bytes() == foreign
+    assert (tmp_path / "index.damaged").read_bytes() == foreign
+    assert len(list(tmp_path.glob("index-*"))) == 1
 
 
 def test_f10_somebody_elses_database_is_not_touched(tmp_path):
-    with contextlib.closing(sqlite3.connect(tmp_path / "index.sqlite")) as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "index-1.sqlite")) as database:
         database.execute("CREATE TABLE entry (mine TEXT)")
         database.execute("INSERT INTO entry VALUES ('precious')")
         database.commit()
     with DiskCache(filled(tmp_path), 16 * MIB) as cache:
         assert found(cache) == KEYS
-    with contextlib.closing(sqlite3.connect(tmp_path / "index.sqlite.damaged")) as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "index.damaged")) as database:
         assert database.execute("SELECT mine FROM entry").fetchall() == [("precious",)]
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(12))
 def test_f10_an_index_with_altered_bytes_gives_no_wrong_tile_and_heals(tmp_path, seed):
     filled(tmp_path)
-    draw, index = random.Random(seed), tmp_path / "index.sqlite"
+    draw, index = random.Random(seed), tmp_path / "index-1.sqlite"
     content = bytearray(index.read_bytes())
     for _ in range(1 if seed % 2 else 200):
         content[draw.randrange(len(content))] = draw.randrange(256)
@@ -228,7 +230,7 @@ def test_f10_a_read_only_cache_is_read_says_so_and_recovers(tmp_path):
 def test_f10_a_read_only_cache_whose_writer_was_killed_is_read(tmp_path):
     with small_disk(tmp_path / "disk", "4m") as disk:
         killed(lambda: (DiskCache(disk, 16 * MIB), filled(disk)))
-        assert (disk / "index.sqlite-wal").exists()
+        assert (disk / "index-1.sqlite-wal").exists()
         remount(disk, "ro")
         with DiskCache(disk, 16 * MIB) as cache:
             assert found(cache) == KEYS
@@ -287,7 +289,7 @@ def test_f10_a_full_disk_is_said_and_recovers(tmp_path):
 
 def test_f10_a_cache_of_a_million_entries_opens_at_once(tmp_path):
     filled(tmp_path)
-    with contextlib.closing(sqlite3.connect(tmp_path / "index.sqlite")) as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "index-1.sqlite")) as database:
         trigger = database.execute("SELECT sql FROM sqlite_master WHERE name = 'entry_comes'").fetchone()[0]
         database.execute("DROP TRIGGER entry_comes")
         database.execute(
@@ -410,7 +412,7 @@ def test_f11_eight_processes_may_create_one_cache_at_once(tmp_path):
 
 def test_f11_reading_does_not_wait_for_a_writer_that_holds_the_index(tmp_path):
     filled(tmp_path)
-    with contextlib.closing(sqlite3.connect(tmp_path / "index.sqlite")) as writer, DiskCache(tmp_path, MIB) as cache:
+    with contextlib.closing(sqlite3.connect(tmp_path / "index-1.sqlite")) as writer, DiskCache(tmp_path, MIB) as cache:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("DELETE FROM entry")
         begun_s = time.perf_counter()

@@ -65,8 +65,13 @@ class Index:
         self.path, self.writable = path, os.access(path.parent, os.W_OK)
         self._reading = threading.Lock()
         self._writer = connect_to_write(path, _WRITER_WAITS_S) if self.writable else None
-        self._reader = connect_to_read(path, _READER_WAITS_S, shared=self.writable)
-        self._inode = path.stat().st_ino
+        try:
+            self._reader = connect_to_read(path, _READER_WAITS_S, shared=self.writable)
+            self._inode = path.stat().st_ino
+        except BaseException:
+            if self._writer:
+                self._writer.close()
+            raise
         self._counted = False
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from geodistill_core.maps.cache.index import Change, Index
-from geodistill_core.maps.cache.schema import move_aside
+from geodistill_core.maps.cache.schema import move_aside, newest_index, next_index
 from geodistill_core.maps.cache.trouble import TROUBLE, is_damage
 
 Answer = TypeVar("Answer")
@@ -21,7 +21,7 @@ class Keeper:
     """The index of a folder, whatever happens to the folder. Safe from any thread."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._path = folder, folder / "index.sqlite"
+        self.folder = folder
         self._index: Index | None = None
         self._suspect = self._closed = False
         self._writing = threading.Lock()
@@ -73,18 +73,18 @@ class Keeper:
         return index if index.writable or not os.access(self.folder, os.W_OK) else self._open()
 
     def _open(self) -> Index:
-        replaceable = self._suspect and self._index is not None and self._index.in_place()
+        damaged = self._index.path if self._index and self._suspect else None
         self._release()
         self.folder.mkdir(parents=True, exist_ok=True)
-        if replaceable:
-            move_aside(self._path)
+        path = newest_index(self.folder)
         try:
-            self._index = Index(self._path)
+            self._index = Index(path if path != damaged else next_index(path))
         except TROUBLE as error:
             if not is_damage(error) or not os.access(self.folder, os.W_OK):
                 raise
-            move_aside(self._path)
-            self._index = Index(self._path)
+            damaged, self._index = path, Index(next_index(path))
+        if damaged:
+            move_aside(damaged)
         self._suspect = False
         return self._index
 

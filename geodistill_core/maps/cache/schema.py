@@ -85,13 +85,24 @@ def connect_to_read(path: Path, waits_s: float, shared: bool) -> sqlite3.Connect
     raise error or sqlite3.OperationalError("no index")
 
 
+def newest_index(folder: Path) -> Path:
+    """The index to use. A new one gets a new name, so that it never meets the log of the one that it replaces."""
+    numbers = [int(path.stem[6:]) for path in folder.glob("index-*.sqlite") if path.stem[6:].isdecimal()]
+    return folder / f"index-{max(numbers, default=1)}.sqlite"
+
+
+def next_index(path: Path) -> Path:
+    """The name of the index that replaces this one."""
+    return path.with_name(f"index-{int(path.stem[6:]) + 1}.sqlite")
+
+
 def move_aside(path: Path) -> None:
-    """Make room for a new index. What was there is renamed, not deleted: it may be somebody's."""
+    """Put a replaced index out of the way. It is renamed, not deleted: it may be somebody's."""
+    with suppress(OSError):
+        path.replace(path.with_name("index.damaged"))
     for suffix in ("-wal", "-shm"):
         with suppress(OSError):
             path.with_name(path.name + suffix).unlink()
-    with suppress(OSError):
-        path.replace(path.with_name(path.name + ".damaged"))
 
 
 def _mark(connection: sqlite3.Connection) -> tuple[int, int]:
