@@ -13,6 +13,7 @@ from rich.console import Console
 
 from geodistill_core.cli.map_fetch import fetch
 from geodistill_core.cli.output import JsonOption, emit, notes, table
+from geodistill_core.errors import ConfigError
 from geodistill_core.maps import GeoBounds, MapInfo, open_map
 from geodistill_core.types import GeoPoint
 
@@ -110,6 +111,16 @@ def _write_png(path: Path, holes: Holes) -> None:
     Image.fromarray(holes.picture).save(path, format="PNG")
 
 
+def _is_own(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    import ipaddress
+
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @app.command()
 def serve(
     path: Annotated[Path, typer.Argument(help="Folder of named tiles, MBTiles, PMTiles, GeoTIFF or VRT.")],
@@ -120,13 +131,18 @@ def serve(
     """Serve a map to Foxglove's map panel and to GIS programs, until Ctrl-C."""
     import threading
 
+    from geodistill_core.maps.remote import RemoteSource
     from geodistill_core.maps.serve import serve as serve_map
 
-    with open_map(path) as map_, serve_map(map_, host, port, file=path if path.is_file() else None) as server:
-        shown = notes()
-        shown.print(f"map panel: {server.url}/{{z}}/{{x}}/{{y}}.png", markup=False)
-        shown.print(f"GIS: {server.url}/wms? {server.url}/wmts? {server.url}/tiles.json; Ctrl-C ends", markup=False)
-        threading.Event().wait()
+    with open_map(path) as map_:
+        is_service = isinstance(map_, RemoteSource)
+        if is_service and not _is_own(host):
+            raise ConfigError(f"{path} is a service whose terms you accepted for yourself; serve it on 127.0.0.1 only")
+        with serve_map(map_, host, port, file=path if path.is_file() and not is_service else None) as server:
+            shown = notes()
+            shown.print(f"map panel: {server.url}/{{z}}/{{x}}/{{y}}.png", markup=False)
+            shown.print(f"GIS: {server.url}/wms? {server.url}/wmts? {server.url}/tiles.json; Ctrl-C ends", markup=False)
+            threading.Event().wait()
 
 
 @app.command()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
@@ -146,7 +147,7 @@ class AreaFile:
         south_east = mercator.tile_bounds(east_column, last - low, zoom)
         return f"{north_west.west!r},{south_east.south!r},{south_east.east!r},{north_west.north!r}"
 
-    def _run(self, statement: str, *values: object) -> list[tuple[int, ...]] | list[tuple[bytes, ...]]:
+    def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(statement, values).fetchall()
         except sqlite3.Error as error:

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from geodistill_core.errors import MapError
+from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.maps.cut import cut
+from geodistill_core.maps.remote import RemoteSource
 from geodistill_core.maps.source import MapSource
 from geodistill_core.maps.target import PlaneTarget
 from geodistill_core.types import Array
@@ -40,8 +41,15 @@ class Holes:
 
 
 def find_holes(source: MapSource) -> Holes:
-    """Look through the whole map at a coarse resolution. MapError where it cannot be read."""
+    """Look through the whole map at a coarse resolution.
+
+    Raises:
+        MapError: it cannot be read.
+        ConfigError: it is a service, which would have to be fetched whole.
+    """
     info = source.info()
+    if isinstance(source, RemoteSource):
+        raise ConfigError(f"{info.location} is a service; run `map fetch` for an area, and look for holes in its file")
     held = _by_tile(Path(info.location), info.zooms[-1]) if info.kind == "mbtiles" else _by_sampling(source)
     return Holes(held.covered, _with_text(held.picture, info.attribution), held.tiles, held.missing)
 

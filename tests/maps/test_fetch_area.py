@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
@@ -161,6 +162,29 @@ def test_a_file_of_another_source_or_of_somebody_else_is_left_alone(city, tmp_pa
 def test_two_runs_into_one_file_at_once_are_refused(tmp_path):
     with AreaFile(tmp_path / "a.mbtiles", "s"), pytest.raises(MapError, match="another process"):
         AreaFile(tmp_path / "a.mbtiles", "s")
+
+
+def test_what_a_killed_process_had_fetched_is_kept(tmp_path):
+    tiles = list(BoxArea(BOX).tiles(22))[:200]
+    with AreaFile(tmp_path / "a.mbtiles", "s") as file:
+        for tile in tiles:
+            file.put(tile, png())
+        (tmp_path / "killed").mkdir()
+        for left in tmp_path.glob("a.mbtiles*"):
+            shutil.copy(left, tmp_path / "killed")
+    with AreaFile(tmp_path / "killed" / "a.mbtiles", "s") as file:
+        known = file.known(22)
+    assert 128 <= len(known) <= 200 and known <= {(tile.column, tile.row) for tile in tiles}
+
+
+def test_a_full_disk_is_said_and_what_was_fetched_stays(tmp_path):
+    tiles = list(BoxArea(BOX).tiles(22))
+    with pytest.raises(MapError, match=r"full.*same command again"), AreaFile(tmp_path / "a.mbtiles", "s") as file:
+        file._run("PRAGMA max_page_count = 400")
+        for number, tile in enumerate(tiles):
+            file.put(tile, png(64, seed=number))
+    with AreaFile(tmp_path / "a.mbtiles", "s") as file:
+        assert 64 <= len(file.known(22)) < len(tiles)
 
 
 def test_a_refused_key_ends_the_run_at_once_without_telling_it(city, tmp_path, monkeypatch):
