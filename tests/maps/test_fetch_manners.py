@@ -191,5 +191,7 @@ def test_setting_stop_ends_every_wait_at_once(server, state):
     assert time.monotonic() - started_s < 5.0
     assert set(errors) == {"cancelled"}
     assert len(errors) == len(threads)
-    assert fetcher.health().counters["requests"] <= 2
+    counters = fetcher.health().counters
+    assert counters["requests"] <= 2
+    assert set(counters) <= {"requests", "rate_limited", "retries"}
     assert failure(fetcher, f"{server.url}/1/0/0.png").cause == "cancelled"

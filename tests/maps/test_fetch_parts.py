@@ -12,15 +12,16 @@ import subprocess
 import threading
 import zlib
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodistill_core.maps.fetch import FetchError
+from geodistill_core.maps.fetch import FetchError, picture
 from geodistill_core.maps.fetch.addresses import is_permitted
 from geodistill_core.maps.fetch.body import read_body
 from geodistill_core.maps.fetch.freshness import max_age_s, may_store, retry_after_s
-from geodistill_core.maps.fetch.picture import holds_imagery
 from tests.maps.fetching import ManualClock, a_fetcher, failure
 
 MIB = 1 << 20
@@ -95,7 +96,17 @@ def test_headers_hold_anything_and_break_nothing(text):
 @given(st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x00\x00\x00\x00WEBPVP8"]), st.binary())
 def test_f06_bytes_that_begin_like_a_picture_break_nothing(start, rest):
     with pytest.raises(FetchError):
-        holds_imagery(start + rest, "image/png", 256, ())
+        picture.holds_imagery(start + rest, "image/png", 256, ())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_f06_a_picture_without_its_end_is_refused_whatever_a_decoder_makes_of_it(suffix, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    whole = bytes(cv2.imencode(suffix, image)[1])
+    monkeypatch.setattr(picture, "decode_tile", lambda content, name: (image, None))
+    assert picture.holds_imagery(whole, "", 256, ())
+    with pytest.raises(FetchError, match="cut off"):
+        picture.holds_imagery(whole[:-10], "", 256, ())
 
 
 def pieces(content, size=1000):
