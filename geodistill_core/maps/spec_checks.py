@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyproj
+
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.bounds import GeoBounds
 from geodistill_core.maps import tile_requests, url_template
@@ -23,7 +25,7 @@ ONLY_FOR = (
 
 def complaint(spec: SourceSpec) -> str | None:
     """Why a source is refused and what to write instead, or None. No key of the URL is repeated."""
-    for check in (_terms, _url, _placeholders, _foreign_fields, _zooms, _service, _bounds, _first_tile):
+    for check in (_terms, _url, _placeholders, _foreign_fields, _zooms, _service, _crs, _bounds, _first_tile):
         found = check(spec)
         if found:
             return found
@@ -86,6 +88,14 @@ def _service(spec: SourceSpec) -> str | None:
     return None
 
 
+def _crs(spec: SourceSpec) -> str | None:
+    try:
+        pyproj.CRS(spec.crs)
+    except pyproj.exceptions.CRSError:
+        return f"crs {spec.crs} is unknown; write one that the capabilities of the WMS list"
+    return None
+
+
 def _bounds(spec: SourceSpec) -> str | None:
     if spec.bounds is None:
         return None
@@ -97,7 +107,7 @@ def _bounds(spec: SourceSpec) -> str | None:
 
 
 def _first_tile(spec: SourceSpec) -> str | None:
-    if spec.kind not in TILED or (spec.kind == "wms" and spec.crs != "EPSG:3857"):
+    if spec.kind not in TILED:
         return None
     found = url_template.complaint(spec.kind, tile_requests.tile_url(spec, spec.zooms[0], 0, 0))
     return f"url with its fields filled in {found}" if found else None

@@ -148,6 +148,7 @@ def test_a_field_that_there_is_not_is_refused_by_name():
         (XYZ | {"layers": "a"}, "layers has no meaning"),
         ({name: value for name, value in WMS.items() if name != "layers"}, "layers is missing"),
         ({name: value for name, value in WMTS.items() if name != "layer"}, "layer is missing"),
+        (WMS | {"crs": "EPSG:999999"}, "crs EPSG:999999 is unknown"),
         (XYZ | {"bounds": [0, 50, 10, 40]}, "bounds"),
         (XYZ | {"max_connections": 50}, "max_connections"),
         (XYZ | {"tile_size": 300}, "tile_size"),
