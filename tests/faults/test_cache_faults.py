@@ -189,7 +189,7 @@ def test_f10_somebody_elses_database_is_not_touched(tmp_path):
         assert database.execute("SELECT mine FROM entry").fetchall() == [("precious",)]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(12), 57])
 def test_f10_an_index_with_altered_bytes_gives_no_wrong_tile_and_heals(tmp_path, seed):
     filled(tmp_path)
     draw, index = random.Random(seed), tmp_path / "index-1.sqlite"
@@ -200,10 +200,13 @@ def test_f10_an_index_with_altered_bytes_gives_no_wrong_tile_and_heals(tmp_path,
     with DiskCache(tmp_path, 16 * MIB) as cache:
         found(cache)
         cache.stats()
-        for _ in range(2):  # damage that only writing meets costs the index, and what was written before
+        for _ in range(4):  # damage may show late, and costs then what was written before
             for key in KEYS:
                 cache.put("s", key, tile_of(key), NONE, 1e6)
-        assert found(cache) == KEYS
+            if found(cache) == KEYS:
+                break
+        else:
+            pytest.fail("the cache did not heal")
         assert cache.stats().degraded is None
 
 
