@@ -32,7 +32,7 @@ class TileFiles:
     def read(self, digest: bytes, size: int) -> bytes | None:
         """The file's content, if it is a file of just that size."""
         try:
-            with open(self._path(digest), "rb", opener=_open_without_waiting) as file:
+            with open(self.path(digest), "rb", opener=_open_without_waiting) as file:
                 status = os.fstat(file.fileno())
                 return file.read() if stat.S_ISREG(status.st_mode) and status.st_size == size else None
         except OSError:
@@ -40,7 +40,7 @@ class TileFiles:
 
     def write(self, digest: bytes, content: bytes) -> None:
         """The file appears whole or not at all, whenever the power goes. OSError where it cannot be written."""
-        path = self._path(digest)
+        path = self.path(digest)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)
         try:
@@ -57,7 +57,7 @@ class TileFiles:
     def remove(self, digest: bytes) -> None:
         """Delete a file, there or not, writable or not."""
         with suppress(OSError):
-            self._path(digest).unlink()
+            self.path(digest).unlink()
 
     def shard(self, number: int) -> Iterator[tuple[bytes | None, os.DirEntry[str]]]:
         """The files of one shard that a cache wrote: their digests, None for those that were never finished."""
@@ -68,7 +68,8 @@ class TileFiles:
                 elif len(item.name) == 2 * _DIGEST_BYTES and set(item.name) <= set("0123456789abcdef"):
                     yield bytes.fromhex(item.name), item
 
-    def _path(self, digest: bytes) -> Path:
+    def path(self, digest: bytes) -> Path:
+        """Where a file lies, there or not."""
         name = digest.hex()
         return self.folder / name[:2] / name
 

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What maps cost while driving: a large cache after a start, and tiles from it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from geodistill_core.errors import ConfigError
+from geodistill_core.evaluation.bench.map_cache import bench_cache
+from geodistill_core.evaluation.bench.networks import processor
+
+COLD_START_LIMIT_S = 2.0
+WARM_LIMIT_MS = 3.0
+STEPS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MapBenchOptions:
+    """A cache of `tiles` tiles, from which `reads` pictures are taken."""
+
+    tiles: int = 100_000
+    reads: int = 100
+
+    def __post_init__(self) -> None:
+        for name, value, least, most in (("tiles", self.tiles, 1000, 1_000_000), ("reads", self.reads, 5, 10_000)):
+            if not least <= value <= most:
+                raise ConfigError(f"{name} {value} is outside {least}..{most}")
+
+
+def bench_map(options: MapBenchOptions, step: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """See `bench_cache` for what is measured; `step` is called STEPS times."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with tempfile.TemporaryDirectory(prefix="geodistill-bench-") as folder:
+            cache = bench_cache(Path(folder), options.tiles, options.reads)
+            step()
+    finally:
+        cv2.setNumThreads(threads)
+    return {
+        "tiles": options.tiles,
+        "reads": options.reads,
+        "machine": {"processor": processor(), "threads": 1},
+        "cache": cache,
+        "limits": {"cold_start_s": COLD_START_LIMIT_S, "warm_ms": WARM_LIMIT_MS},
+        "within_limits": cache["cold_start_s"] <= COLD_START_LIMIT_S and cache["warm_ms"] <= WARM_LIMIT_MS,
+    }
