@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
 from pathlib import Path
@@ -108,22 +109,23 @@ class GeoTiffSource(GriddedSource, PixelGrid):
 
     def block_spans(self, window: Window) -> list[tuple[int, int]]:
         """Offset and length in the file of the blocks under a window, as far as the file tells."""
-        spans: dict[tuple[int, int], None] = {}
+        left, top = max(window.column, 0), max(window.row, 0)
+        right, bottom = min(window.column + window.width, self._size[0]), min(window.row + window.height, self._size[1])
+        spans = []
         for band in sorted(set(self._indexes)):
             height, width = self._dataset.block_shapes[band - 1]
-            right, bottom = (
-                min(window.column + window.width, self._size[0]),
-                min(window.row + window.height, self._size[1]),
+            blocks = itertools.product(
+                range(left // width, -(-right // width)), range(top // height, -(-bottom // height))
             )
-            for row in range(max(window.row, 0) // height, -(-bottom // height)):
-                for column in range(max(window.column, 0) // width, -(-right // width)):
-                    place = [
-                        self._dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band)
-                        for what in ("OFFSET", "SIZE")
-                    ]
-                    if all(place):
-                        spans[int(place[0]), int(place[1])] = None
-        return list(spans)
+            spans += [self._block_span(band, column, row) for column, row in blocks]
+        # Bands that are stored together share their blocks.
+        return [span for span in dict.fromkeys(spans) if span is not None]
+
+    def _block_span(self, band: int, column: int, row: int) -> tuple[int, int] | None:
+        offset, length = (
+            self._dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band) for what in ("OFFSET", "SIZE")
+        )
+        return (int(offset), int(length)) if offset and length else None
 
     def to_pixel(self, latitude: Array, longitude: Array) -> tuple[Array, Array]:
         """See `PixelGrid.to_pixel`."""

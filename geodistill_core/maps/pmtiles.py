@@ -71,6 +71,8 @@ class Archive:
             )
         self._header = header
         self.zooms = tuple(range(header["min_zoom"], min(header["max_zoom"], mercator.MAX_ZOOM) + 1))
+        if not self.zooms:
+            raise MapError(f"{name} states zooms {header['min_zoom']}..{header['max_zoom']}; copy the file again")
         corners = (header[key] / 1e7 for key in ("min_lon_e7", "min_lat_e7", "max_lon_e7", "max_lat_e7"))
         try:
             self.bounds = GeoBounds(*corners)

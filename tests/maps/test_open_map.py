@@ -83,3 +83,19 @@ def test_other_sqlite_files_vector_tiles_and_tileless_files_are_refused(tmp_path
 
 def test_map_errors_end_the_command_line_with_4():
     assert MapError.exit_code == 4
+
+
+def test_a_description_opens_a_service_without_asking_it(tmp_path):
+    (tmp_path / "service.yaml").write_text(
+        "{name: nowhere, kind: xyz, url: 'https://tiles.invalid/{z}/{x}/{y}.png', zooms: [0, 20], attribution: Survey, "
+        "terms_url: own, terms_accepted: true, cache_allowed: false}"
+    )
+    with open_map(tmp_path / "service.yaml") as source:
+        assert source.info().kind == "xyz" and source.attribution == "Survey"
+        assert source.info().zooms == tuple(range(21))
+
+
+def test_a_web_address_is_refused_and_its_key_not_repeated():
+    with pytest.raises(MapError, match="describe the service") as caught:
+        open_map("https://tiles.invalid/{z}/{x}/{y}.png?key=abc123")
+    assert "abc123" not in str(caught.value)

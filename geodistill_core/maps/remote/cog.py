@@ -29,7 +29,7 @@ from geodistill_core.types import Array
 CELL = 512
 # Addresses count levels from here downwards, so that a larger zoom is more detailed.
 _FINEST_ZOOM = 30
-_LARGEST_BLOCK = 1 << 24
+LARGEST_BLOCK = 1 << 24
 # The head of a file ends somewhere: seeking from the end must lead beyond any real one.
 _BEYOND = 1 << 50
 _NAMES = itertools.count()
@@ -111,9 +111,9 @@ def _measure(file: RemoteFile, name: str) -> _Layout:
     """The geometry of a file whose head is at hand."""
 
     def full(source: GeoTiffSource) -> tuple[GeoTiffSource, int]:
-        if source.block_pixels > _LARGEST_BLOCK:
+        if source.block_pixels > LARGEST_BLOCK:
             raise MapError(
-                f"{name} is stored in blocks of {source.block_pixels} pixels, more than {_LARGEST_BLOCK}; convert it: "
+                f"{name} is stored in blocks of {source.block_pixels} pixels, more than {LARGEST_BLOCK}; convert it: "
                 "gdal_translate -of COG"
             )
         return source, source.overviews

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geodistill_core.errors import MapError
 from geodistill_core.maps.cache import Cached, DiskCache, MemoryCache, Validators
@@ -18,6 +18,8 @@ _MEMORY_BYTES = 32 << 20
 # Pages that one request asks for at most.
 _RUN = 16
 _LOOK_AGAIN_S, _LEAST_AGE_S = 60.0, 600.0
+# How long a file whose bytes are refused is left alone.
+_DOUBTFUL_S = 30.0
 
 
 Span = tuple[int, int]
@@ -120,7 +122,16 @@ class RemoteFile:
             lacking = lacking[run:]
 
     def _fetch_run(self, first: int, count: int, deadline_s: float) -> None:
-        answer = self._fetcher.get_range(self._spec.url, first * PAGE_BYTES, count * PAGE_BYTES, deadline_s=deadline_s)
+        try:
+            answer = self._fetcher.get_range(
+                self._spec.url, first * PAGE_BYTES, count * PAGE_BYTES, deadline_s=deadline_s
+            )
+        except FetchError as error:
+            if error.cause != "refused":
+                raise
+            # A shorter file is there now, perhaps: its head will tell.
+            self._doubt()
+            raise FetchError("server", str(error), _DOUBTFUL_S) from None
         edition = self._require_same(answer)
         self.fetches += 1
         for index in range(count):
@@ -135,9 +146,15 @@ class RemoteFile:
         assert first is not None
         said = bool(answer.etag or answer.last_modified)
         if said and _edition(b"", answer.validators) != first.edition:
-            self._first = _First(first.content, first.edition, False, self._clock() + _LOOK_AGAIN_S)
+            self._doubt()
             raise FetchError("server", f"the file of {self._spec.name} was replaced while it was read", 1.0)
         return first.edition
+
+    def _doubt(self) -> None:
+        """Have the head confirmed before anything else is read."""
+        first = self._first
+        if first is not None:
+            self._first = replace(first, fresh=False, until_s=self._clock() + _LOOK_AGAIN_S)
 
     def _page(self, page: int) -> bytes | None:
         first = self._first_at_hand()
@@ -161,5 +178,5 @@ class RemoteFile:
             edition = _edition(cached.content, cached.validators)
             self._first = _First(cached.content, edition, cached.fresh, until_s)
         elif first is not None:
-            self._first = _First(first.content, first.edition, False, self._clock() + _LOOK_AGAIN_S)
+            self._doubt()
         return self._first

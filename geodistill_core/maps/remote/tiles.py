@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from geodistill_core.maps.fetch import Absent, Fetched, Unchanged
 from geodistill_core.maps.remote.pyramid import PyramidSource
 from geodistill_core.maps.remote.source import Piece, bytes_of
 from geodistill_core.maps.slippy import DecodedTile
+from geodistill_core.maps.target import Target
 
 # What came from disk is looked up there again after this time: its age is known there.
 _LOOK_AGAIN_S = 60.0
@@ -38,6 +40,10 @@ class RemoteTiles(PyramidSource):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._held: MemoryCache[TileAddress, _Held] = MemoryCache(self.memory_bytes)
+
+    def instead(self, absent: Sequence[TileAddress], target: Target) -> Sequence[TileAddress]:
+        """See `RemoteSource.instead`; nothing stands in for what lies beyond the source's bounds."""
+        return super().instead([address for address in absent if self.offers(address)], target)
 
     def piece_at_hand(self, address: TileAddress) -> Piece | None:
         """See `RemoteSource.piece_at_hand`."""
