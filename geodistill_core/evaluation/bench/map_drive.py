@@ -19,6 +19,8 @@ import numpy as np
 
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.geometry.lattice import nearest_node
+from geodistill_core.localization import LocalizerConfig
 from geodistill_core.localization.ahead import Ahead
 from geodistill_core.maps.cache import DiskCache
 from geodistill_core.maps.live import LiveMap
@@ -33,6 +35,7 @@ _DATUM = GeoPoint(47.5, 8.7)
 _FRAME_S, _FIX_S, _FIX_SIGMA_M = 0.1, 0.2, 3.0
 # The road winds: its heading swings this far, over this length.
 _SWING_RAD, _WINDING_M = 0.5, 400.0
+_GRID_M = LocalizerConfig().tile_grid_m
 _CACHE_BYTES = 256 << 20
 _SEED = 7
 
@@ -156,7 +159,7 @@ def _drive(options: MapDriveOptions, live: LiveMap, ahead: Ahead, step: Callable
             continue
         before_s = _own_time_s()
         with contextlib.suppress(MapError):  # counted by the map
-            live.tile(prior, options.extent_m, options.metres_per_pixel)
+            live.tile(nearest_node(prior, _GRID_M), options.extent_m, options.metres_per_pixel)
         taken_s.append(_own_time_s() - before_s)
         way_m += options.speed_mps * _FRAME_S
         east_m += options.speed_mps * _FRAME_S * math.cos(heading)
