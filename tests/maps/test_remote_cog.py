@@ -18,7 +18,7 @@ from geodistill_core.errors import MapError
 from geodistill_core.maps import open_map
 from geodistill_core.maps.cache import DiskCache
 from geodistill_core.maps.fetch import Fetcher
-from geodistill_core.maps.remote import CogSource, cog
+from geodistill_core.maps.remote import CogSource, tiff
 from geodistill_core.maps.serve.ranges import file_reply
 from geodistill_core.types import GeoPoint
 
@@ -138,8 +138,8 @@ def test_only_geotiff_is_decoded(remote, tmp_path):
 
 
 def test_a_file_of_few_large_pieces_is_refused(remote, monkeypatch):
-    monkeypatch.setattr(cog, "LARGEST_BLOCK", 256 * 255)
-    with open_map(remote.path) as local, pytest.raises(MapError, match="65536 pixels.*of COG"):
+    monkeypatch.setattr(tiff, "LARGEST_BLOCK", 256 * 255)
+    with open_map(remote.path) as local, pytest.raises(MapError, match=r"65536 pixels.*of COG"):
         remote.start().tile(local.bounds().center, 30.0, 0.2)
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 from gdal_oracle import gdal_tile, shift_px
@@ -27,6 +29,8 @@ KINDS = {
     "wms": ("wms", "/wms", {"layers": "map"}),
     "wms 1.1.1": ("wms", "/wms", {"layers": "map", "version": "1.1.1"}),
     "wms in degrees": ("wms", "/wms", {"layers": "map", "crs": "EPSG:4326"}),
+    "wms in UTM": ("wms", "/wms", {"layers": "map", "crs": "EPSG:26913"}),
+    "wms in feet": ("wms", "/wms", {"layers": "map", "crs": "EPSG:2232"}),
 }
 real_data = pytest.mark.skipif(not REAL.is_dir(), reason="real data absent: geotiff")
 
@@ -97,6 +101,6 @@ def test_archives_show_what_gdal_warps(name, tmp_path):
         for copy in (tmp_path / "a.mbtiles", path):
             with open_map(copy) as source:
                 assert_shows(source, name)
-        with serve(local, file=path) as server:
-            with opened("pmtiles", f"{server.url}/file/{path.name}", tmp_path) as source:
-                assert_shows(source, name)
+        with ExitStack() as stack:
+            url = stack.enter_context(serve(local, file=path)).url
+            assert_shows(stack.enter_context(opened("pmtiles", f"{url}/file/{path.name}", tmp_path)), name)

@@ -1,25 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A GeoTIFF on a server, read by byte ranges: GDAL decodes what is at hand, and says what it lacks."""
+"""A GeoTIFF on a server, read by byte ranges."""
 
 from __future__ import annotations
 
-import io
-import itertools
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
-
-import rasterio
+from typing import Any
 
 from geodistill_core.errors import MapError
 from geodistill_core.geometry.bounds import GeoBounds
 from geodistill_core.maps.address import TileAddress, cells_under
 from geodistill_core.maps.geotiff import GeoTiffSource
 from geodistill_core.maps.grid import PixelGrid, Window
-from geodistill_core.maps.remote.file import NotAtHandError, RemoteFile
 from geodistill_core.maps.remote.file_source import OPENING, FileSource
+from geodistill_core.maps.remote.tiff import Layout, measure, read_tiff
 from geodistill_core.maps.resample import pixels_per_target_pixel
 from geodistill_core.maps.slippy import ZOOM_SLACK, DecodedTile, read_cells
 from geodistill_core.maps.source import MapInfo
@@ -29,105 +22,12 @@ from geodistill_core.types import Array
 CELL = 512
 # Addresses count levels from here downwards, so that a larger zoom is more detailed.
 _FINEST_ZOOM = 30
-LARGEST_BLOCK = 1 << 24
-# The head of a file ends somewhere: seeking from the end must lead beyond any real one.
-_BEYOND = 1 << 50
-_NAMES = itertools.count()
-
-Answer = TypeVar("Answer")
-
-
-class _AtHand(io.RawIOBase):
-    """What GDAL reads; where bytes are not at hand the file seems to end, and `lacking` remembers."""
-
-    def __init__(self, file: RemoteFile, lacking: list[NotAtHandError]) -> None:
-        super().__init__()
-        self._file, self._lacking, self._position = file, lacking, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: _BEYOND}[whence]
-        self._position = max(0, start + offset)
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            data = self._file.read(self._position, max(size, 0))
-        except NotAtHandError as error:
-            self._lacking.append(error)
-            return b""
-        self._position += len(data)
-        return data
-
-
-def _read_tiff(file: RemoteFile, name: str, level: int, use: Callable[[GeoTiffSource], Answer]) -> Answer:
-    """What `use` makes of the raster (level 0) or one of its overviews. NotAtHandError names what to fetch."""
-    lacking: list[NotAtHandError] = []
-    # GDAL knows files by name, and this one is another after each fetch.
-    alias = f"geodistill-{next(_NAMES)}.tif"
-
-    def opener(path: str, mode: str = "rb") -> _AtHand:
-        if path != alias:
-            raise FileNotFoundError(path)
-        return _AtHand(file, lacking)
-
-    how: dict[str, Any] = {"opener": opener, "driver": "GTiff"} | ({"overview_level": level - 1} if level else {})
-    try:
-        with (
-            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
-            closing(GeoTiffSource(Path(alias), **how)) as source,
-        ):
-            answer = use(source)
-    except NotAtHandError:
-        raise
-    except MapError as error:
-        if lacking:
-            raise lacking[0] from None
-        raise MapError(str(error).replace(alias, name)) from error
-    if lacking:
-        raise lacking[0]
-    return answer
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """The file's own geometry: (width, height) of each level, level 0 the full one; bounds and metres per pixel."""
-
-    grid: PixelGrid
-    sizes: tuple[tuple[int, int], ...]
-    bounds: GeoBounds
-    metres_per_pixel: float
-
-
-def _measure(file: RemoteFile, name: str) -> _Layout:
-    """The geometry of a file whose head is at hand."""
-
-    def full(source: GeoTiffSource) -> tuple[GeoTiffSource, int]:
-        if source.block_pixels > LARGEST_BLOCK:
-            raise MapError(
-                f"{name} is stored in blocks of {source.block_pixels} pixels, more than {LARGEST_BLOCK}; convert it: "
-                "gdal_translate -of COG"
-            )
-        return source, source.overviews
-
-    grid, overviews = _read_tiff(file, name, 0, full)
-    reduced = (_read_tiff(file, name, level, lambda source: source.size) for level in range(1, overviews + 1))
-    # Closed, it still knows where its pixels lie.
-    return _Layout(grid, (grid.size, *reduced), grid.bounds(), grid.info().metres_per_pixel)
 
 
 class _LevelGrid(PixelGrid):
     """One level, in cells."""
 
-    def __init__(self, layout: _Layout, level: int, read: Callable[[int, int], DecodedTile | None]) -> None:
+    def __init__(self, layout: Layout, level: int, read: Callable[[int, int], DecodedTile | None]) -> None:
         self._grid, self._read = layout.grid, read
         (width, height), full = layout.sizes[level], layout.sizes[0]
         self._scale = width / full[0], height / full[1]
@@ -147,7 +47,7 @@ class CogSource(FileSource):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._known: tuple[str, _Layout] | None = None
+        self._known: tuple[str, Layout] | None = None
 
     def is_open(self) -> bool:
         """See `FileSource.is_open`."""
@@ -185,7 +85,7 @@ class CogSource(FileSource):
             self.file.require(source.block_spans(window))
             return source.read(window)
 
-        return _read_tiff(self.file, self.spec.name, level, read)
+        return read_tiff(self.file, self.spec.name, level, read)
 
     def bounds(self) -> GeoBounds:
         """As the spec says, else as the file does."""
@@ -198,14 +98,14 @@ class CogSource(FileSource):
         resolution = 0.0 if layout is None else layout.metres_per_pixel
         return MapInfo("cog", self.spec.name, self.bounds(), (), resolution, self.attribution)
 
-    def _level_for(self, layout: _Layout, target: Target) -> int:
+    def _level_for(self, layout: Layout, target: Target) -> int:
         """The least detailed level that is as fine as the target, else the full one."""
         detail = pixels_per_target_pixel(target, layout.grid)
         widths = [width for width, _ in layout.sizes]
         fine = [level for level, width in enumerate(widths) if detail * width / widths[0] * ZOOM_SLACK >= 1.0]
         return max(fine, default=0)
 
-    def _grid(self, layout: _Layout, level: int) -> _LevelGrid:
+    def _grid(self, layout: Layout, level: int) -> _LevelGrid:
         def read(column: int, row: int) -> DecodedTile | None:
             width, height = layout.sizes[level]
             if not (0 <= column * CELL < width and 0 <= row * CELL < height):
@@ -215,15 +115,15 @@ class CogSource(FileSource):
 
         return _LevelGrid(layout, level, read)
 
-    def _layout(self) -> _Layout:
+    def _layout(self) -> Layout:
         edition = self.file.edition()
         known = self._known
         if known is None or known[0] != edition:
             # Raises where the head is not at hand, so an edition is known below.
-            known = self._known = edition or "", _measure(self.file, self.spec.name)
+            known = self._known = edition or "", measure(self.file, self.spec.name)
         return known[1]
 
-    def _at_hand(self) -> _Layout | None:
+    def _at_hand(self) -> Layout | None:
         try:
             return self._layout()
         except MapError:
