@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The map that a vehicle drives on: it answers at once, and says how good the answer is."""
 
+import threading
+
 import numpy as np
 import pytest
 from paper_source import MPP, PaperSource
 
 from geodistill_core.errors import MapError
 from geodistill_core.maps import RasterSource
+from geodistill_core.maps.corridor import Track
 from geodistill_core.maps.live import LiveMap, live_map
+from geodistill_core.maps.prefetch import Prefetcher
 from geodistill_core.types import GeoPoint
 
 HERE, SHAPE = GeoPoint(47.5, 8.7), (96.0, MPP)
@@ -70,3 +74,17 @@ def test_what_the_map_says_of_itself_passes_through(paper):
     live.close()
     with pytest.raises(MapError, match="closed"):
         live.tile(HERE, *SHAPE)
+
+
+def test_tile_comes_at_once_while_every_request_hangs(paper):
+    for address in paper.missing(HERE, *SHAPE):
+        paper.load(address)
+    stuck, go_on = threading.Semaphore(0), threading.Event()
+    paper.during = lambda address: (stuck.release(), go_on.wait(60.0))
+    prefetcher = Prefetcher(paper, [SHAPE]).start()
+    prefetcher.follow(Track(HERE, 20.0, 0.0))
+    assert stuck.acquire(timeout=20.0) and stuck.acquire(timeout=20.0)
+    tile = LiveMap(paper).tile(HERE, *SHAPE)  # would never come if it waited for a request, or for a lock behind one
+    assert tile.valid.all() and not go_on.is_set()
+    go_on.set()
+    assert prefetcher.close(20.0)
