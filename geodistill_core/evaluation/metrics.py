@@ -224,7 +224,7 @@ def bias(errors: Sequence[FrameErrors]) -> dict[str, float | None]:
     if not errors:
         return dict.fromkeys((*axes, "horizontal"))
     found = {axis: float(np.median([getattr(error, f"{axis}_m") for error in errors])) for axis in axes}
-    return found | {"horizontal": math.hypot(found["east"], found["north"])}
+    return {**found, "horizontal": math.hypot(found["east"], found["north"])}
 
 
 def bias_text(found: Mapping[str, float | None]) -> str:
