@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`geodistill bench`: how long networks take on this machine, and what a replay costs beyond them."""
+"""`geodistill bench`: how long networks take on this machine, what a replay costs beyond them, and what maps cost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app = typer.Typer(add_completion=False, cls=NetworksByDefault)
 
 @app.callback()
 def main() -> None:
-    """How long networks take on this machine (the default), and what a replay costs beyond them."""
+    """How long networks take on this machine (the default), and what replays and maps cost beyond them."""
 
 
 @app.command("networks")
@@ -104,3 +104,39 @@ def _render_replay(out: Console, result: dict[str, Any]) -> None:
     out.print(f"overhead beyond inference  {spent['overhead']:.2f} ms a frame (at most {limits['overhead_ms']:g})")
     intake = f"{result['intake_hz']:.0f} frames a second (at least {limits['intake_hz']:g})"
     out.print(f"decode and projection      {intake}")
+
+
+@app.command("map")
+def bench_map(
+    *,
+    tiles: Annotated[int, typer.Option(help="Tiles in the made-up cache.")] = 100_000,
+    reads: Annotated[int, typer.Option(help="Tiles for a network that are taken from it.")] = 100,
+    seconds: Annotated[float, typer.Option(help="Length of the drive on a bad network, in real time.")] = 60.0,
+    json_path: JsonOption = None,
+) -> None:
+    """How soon a large tile cache serves, how long a tile takes, and whether frames wait for a bad network."""
+    from geodistill_core.evaluation.bench.maps import MapBenchOptions
+    from geodistill_core.evaluation.bench.maps import bench_map as measure
+
+    options = MapBenchOptions(tiles, reads, seconds)
+    with progress("measuring", total=options.steps) as step:
+        result = measure(options, step)
+    emit(result, json_path, lambda out: _render_map(out, result))
+
+
+def _render_map(out: Console, result: dict[str, Any]) -> None:
+    cache, drive = result["cache"], result["drive"]
+    shown = table(f"a cache of {result['tiles']} tiles, one core", "", "measured", "limit")
+    shown.add_row("start to first tile", f"{cache['cold_start_s']:.2f} s", f"{cache['limits']['cold_start_s']:g} s")
+    shown.add_row("tile cut before", f"{cache['warm_ms']:.2f} ms", f"{cache['limits']['warm_ms']:g} ms")
+    shown.add_row("tile cut from decoded imagery", f"{cache['cut_ms']:.1f} ms", "")
+    shown.add_row("tile cut from files", f"{cache['from_disk_ms']:.1f} ms", "")
+    shown.add_row("one file, read and checked", f"{cache['piece_ms']:.2f} ms", "")
+    out.print(shown)
+    network = f"{drive['latency_ms']:.0f} ms latency, {drive['failure_share']:.0%} failures"
+    shown = table(f"{drive['seconds']:g} s at {drive['speed_mps']:g} m/s, {network}", "", "measured", "limit")
+    limits = drive["limits"]
+    shown.add_row("frames that waited", f"{drive['frames_waited']} of {drive['frames']}", str(limits["frames_waited"]))
+    shown.add_row("frames with a full tile", f"{drive['full_tiles']:.1%}", f"{limits['full_tiles']:.0%}")
+    shown.add_row("connections at a time", str(drive["peak_connections"]), str(limits["peak_connections"]))
+    out.print(shown)

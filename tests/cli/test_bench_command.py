@@ -35,3 +35,22 @@ def test_what_cannot_be_measured_is_refused_with_exit_code_2(geodistill, argumen
     done = geodistill("bench", *arguments)
     assert done.code == 2
     assert named in done.err
+
+
+def test_a_cache_and_a_drive_of_the_map_bench_are_measured(geodistill):
+    done = geodistill("bench", "map", "--tiles", "1000", "--reads", "10", "--seconds", "1", "--json", "-")
+    assert done.code == 0
+    result = json.loads(done.out)
+    cache = result["cache"]
+    assert 0 < cache["warm_ms"] < cache["cut_ms"] < cache["from_disk_ms"]
+    assert cache["from_disk_ms"] > cache["piece_ms"] > 0
+    assert cache["cold_start_s"] * 1e3 > cache["piece_ms"]
+    assert result["tiles"] == 1000
+    assert result["drive"]["frames"] == 10
+
+
+@pytest.mark.parametrize(("option", "value"), [("--tiles", "10"), ("--reads", "0"), ("--seconds", "0")])
+def test_a_map_bench_too_small_to_mean_anything_is_refused(geodistill, option, value):
+    done = geodistill("bench", "map", option, value)
+    assert done.code == 2
+    assert value in done.err

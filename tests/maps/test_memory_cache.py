@@ -74,3 +74,11 @@ def test_threads_do_not_upset_the_count():
 def test_memory_of_no_size_is_refused():
     with pytest.raises(ConfigError, match="0 bytes"):
         MemoryCache(0)
+
+
+def test_a_cleared_cache_is_empty_and_has_its_room_back():
+    cache = MemoryCache(100)
+    cache.put("a", 1, 100)
+    cache.clear()
+    cache.put("b", 2, 100)
+    assert (cache.get("a"), cache.get("b"), cache.stats().bytes) == (None, 2, 100)

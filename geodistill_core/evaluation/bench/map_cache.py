@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from geodistill_core.errors import MapError
+from geodistill_core.evaluation.bench.clock import own_time_s
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.maps.address import TileAddress, addresses_around
 from geodistill_core.maps.cache import DiskCache
@@ -20,15 +22,17 @@ from geodistill_core.maps.cache.files import TileFiles, seal
 from geodistill_core.maps.cache.index import Row
 from geodistill_core.maps.cache.keeper import Keeper
 from geodistill_core.maps.fetch import Fetcher
+from geodistill_core.maps.live import LiveMap
 from geodistill_core.maps.remote import RemoteTiles
+from geodistill_core.maps.source import MapSource
 from geodistill_core.maps.spec import SourceSpec
 from geodistill_core.types import Array, GeoPoint
 
 CENTER = GeoPoint(47.3769, 8.5417)
 EXTENT_M, SIDE_PX, ZOOM = 70.0, 512, 20
 _CACHE_BYTES, _AGE_S = 16 << 30, 1e7
-# Where the tiles to read lie: all within a square of this side, so that reading again finds them in memory.
-_ROAM_M, _SEED = 60.0, 5
+# Where the tiles to read lie: in a square of this side. The last few of them are asked for again.
+_ROAM_M, _RECENT, _SEED = 60.0, 5, 5
 _SPEC = SourceSpec(
     name="bench", kind="xyz", url="http://127.0.0.1:1/{z}/{x}/{y}.jpg", zooms=(0, ZOOM), allow_private=True,
     attribution="made up", terms_url="own", terms_accepted=True, cache_allowed=True,
@@ -38,25 +42,37 @@ _SPEC = SourceSpec(
 def bench_cache(folder: Path, tiles: int, reads: int) -> dict[str, float]:
     """Fill a cache with `tiles` entries, then time it.
 
-    `cold_start_s`: from nothing to the first tile for a network, its files not in the system's memory either.
-    `warm_ms`: the median of `reads` tiles for a network at different places, their imagery decoded in memory.
-    `from_disk_ms`: the same with nothing decoded, so that every piece is read, checked and decoded.
-    `piece_ms`: the median of one piece, read and checked.
+    `cold_start_s`: from nothing to the first tile for a network, its files not in the system's memory either. The
+    others are medians. `warm_ms`: a tile for a network that was cut before. `cut_ms`: one that was not, out of imagery
+    decoded in memory. `from_disk_ms`: one whose imagery is read, checked and decoded first. `piece_ms`: one file of
+    the cache, read and checked. Time in which other programs had the processor does not count.
     """
     near = addresses_around(CENTER, EXTENT_M + 2 * _ROAM_M, ZOOM)
     fill(folder, near, tiles)
     _forget(folder, near)
-    begun_s = time.process_time()
-    with _opened(folder) as source:
-        _read(source, CENTER)
-        cold_s = time.perf_counter() - begun_s
-        local, rng = LocalFrame(CENTER), np.random.default_rng(_SEED)
-        places = [local.point(*rng.uniform(-_ROAM_M / 2, _ROAM_M / 2, 2)) for _ in range(reads)]
-        for place in places:
-            _read(source, place)
-        warm_ms = _median_ms(lambda place: _read(source, place), places)
-    from_disk_ms, piece_ms = _from_disk(folder, places, near)
-    return {"cold_start_s": cold_s, "warm_ms": warm_ms, "from_disk_ms": from_disk_ms, "piece_ms": piece_ms}
+    local, rng = LocalFrame(CENTER), np.random.default_rng(_SEED)
+    places = [local.point(*rng.uniform(-_ROAM_M / 2, _ROAM_M / 2, 2)) for _ in range(reads)]
+    begun_s = own_time_s()
+    with closing(_opened(folder)) as live:
+        _read(live, CENTER)
+        cold_s = own_time_s() - begun_s
+        for address in near:
+            live.source.load(address)
+        cut_ms = _median_ms(lambda place: _read(live, place), places)
+        recent = places[-_RECENT:]
+        warm_ms = _median_ms(lambda place: _read(live, place), recent * (reads // len(recent)))
+    with closing(_opened(folder)) as live:
+        fetcher, cache = live.source.fetcher, live.source.cache
+        from_disk_ms = _median_ms(lambda place: _read(LiveMap(RemoteTiles(_SPEC, fetcher, cache)), place), places)
+        assert cache is not None
+        piece_ms = _median_ms(lambda address: cache.get(_SPEC.source_id, str(address)), near)
+    return {
+        "cold_start_s": cold_s,
+        "warm_ms": warm_ms,
+        "cut_ms": cut_ms,
+        "from_disk_ms": from_disk_ms,
+        "piece_ms": piece_ms,
+    }
 
 
 def fill(folder: Path, near: tuple[TileAddress, ...], tiles: int) -> None:
@@ -76,37 +92,22 @@ def fill(folder: Path, near: tuple[TileAddress, ...], tiles: int) -> None:
     keeper.close()
 
 
-@contextmanager
-def _opened(folder: Path) -> Iterator[RemoteTiles]:
-    with DiskCache(folder, _CACHE_BYTES) as cache, RemoteTiles(_SPEC, Fetcher(_SPEC), cache) as source:
-        assert isinstance(source, RemoteTiles)
-        yield source
+def _opened(folder: Path) -> LiveMap:
+    return LiveMap(RemoteTiles(_SPEC, Fetcher(_SPEC), DiskCache(folder, _CACHE_BYTES)))
 
 
-def _read(source: RemoteTiles, place: GeoPoint) -> None:
-    tile = source.tile_at_hand(place, EXTENT_M, EXTENT_M / SIDE_PX)
-    assert tile is not None and tile.valid.all()
-
-
-def _from_disk(folder: Path, places: list[GeoPoint], near: tuple[TileAddress, ...]) -> tuple[float, float]:
-    with DiskCache(folder, _CACHE_BYTES) as cache:
-
-        def anew(place: GeoPoint) -> None:
-            _read(RemoteTiles(_SPEC, fetcher, cache), place)
-
-        fetcher = Fetcher(_SPEC)
-        tile_ms = _median_ms(anew, places)
-        piece_ms = _median_ms(lambda address: cache.get(_SPEC.source_id, str(address)), near)
-        fetcher.close()
-    return tile_ms, piece_ms
+def _read(live: MapSource, place: GeoPoint) -> None:
+    tile = live.tile(place, EXTENT_M, EXTENT_M / SIDE_PX)
+    if tile.provisional or not tile.valid.all():
+        raise MapError(f"the tile at {place} is not complete, though the cache was filled; this is a bug")
 
 
 def _median_ms(read: Callable[[Any], object], places: Iterable[Any]) -> float:
     taken = []
     for place in places:
-        before_s = time.process_time()
+        before_s = own_time_s()
         read(place)
-        taken.append(time.process_time() - before_s)
+        taken.append(own_time_s() - before_s)
     return float(np.median(taken)) * 1e3
 
 

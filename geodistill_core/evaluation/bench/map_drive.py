@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from geodistill_core.errors import ConfigError, MapError
+from geodistill_core.evaluation.bench.clock import own_time_s
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.geometry.lattice import nearest_node
 from geodistill_core.localization import LocalizerConfig
@@ -121,16 +122,6 @@ def bench_map_drive(options: MapDriveOptions, step: Callable[[], None] = lambda:
     }
 
 
-def _own_time_s() -> float:
-    """A clock that stands still while this thread waits for a processor, where the system tells (Linux)."""
-    now_s = time.perf_counter()
-    try:
-        _, queued_ns, _ = Path("/proc/thread-self/schedstat").read_text().split()
-    except (OSError, ValueError):
-        return now_s
-    return now_s - int(queued_ns) * 1e-9
-
-
 def _open(server: _Server, folder: Path) -> RemoteSource:
     terms = {"attribution": "made up", "terms_url": "own", "terms_accepted": True, "cache_allowed": True}
     service = {"name": "bench", "kind": "xyz", "url": server.http.url + "/{z}/{x}/{y}.jpg", "zooms": [0, 20]}
@@ -157,10 +148,10 @@ def _drive(options: MapDriveOptions, live: LiveMap, ahead: Ahead, step: Callable
             ahead.follow(round(number * _FRAME_S * 1e9), prior, yaw_enu_rad=heading, speed_mps=speed_mps)
         if not moving:
             continue
-        before_s = _own_time_s()
+        before_s = own_time_s()
         with contextlib.suppress(MapError):  # counted by the map
             live.tile(nearest_node(prior, _GRID_M), options.extent_m, options.metres_per_pixel)
-        taken_s.append(_own_time_s() - before_s)
+        taken_s.append(own_time_s() - before_s)
         way_m += options.speed_mps * _FRAME_S
         east_m += options.speed_mps * _FRAME_S * math.cos(heading)
         north_m += options.speed_mps * _FRAME_S * math.sin(heading)

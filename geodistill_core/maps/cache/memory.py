@@ -73,6 +73,12 @@ class MemoryCache(Generic[Key, Value]):
         with self._lock:
             self._forget(key)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
     def stats(self) -> MemoryStats:
         """See `MemoryStats`."""
         with self._lock:
