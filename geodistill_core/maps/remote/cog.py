@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from geodistill_core.errors import MapError
 from geodistill_core.geometry.bounds import GeoBounds
 from geodistill_core.maps.address import TileAddress, cells_under
 from geodistill_core.maps.geotiff import GeoTiffSource
@@ -42,20 +40,12 @@ class _LevelGrid(PixelGrid):
         return read_cells(window, CELL, self._read)
 
 
-class CogSource(FileSource):
+class CogSource(FileSource[Layout]):
     """A cloud-optimized GeoTIFF in any coordinate system; its levels are cut into cells of 512 pixels."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._known: tuple[str, Layout] | None = None
-
-    def is_open(self) -> bool:
-        """See `FileSource.is_open`."""
-        return self._at_hand() is not None
 
     def addresses(self, target: Target) -> Sequence[TileAddress]:
         """See `RemoteSource.addresses`."""
-        layout = self._at_hand()
+        layout = self.head_at_hand()
         if layout is None:
             return (OPENING,)
         level = self._level_for(layout, target)
@@ -69,12 +59,12 @@ class CogSource(FileSource):
 
     def grids(self, target: Target) -> tuple[PixelGrid, ...]:
         """The level that suits the target."""
-        layout = self._at_hand()
+        layout = self.head_at_hand()
         return () if layout is None else (self._grid(layout, self._level_for(layout, target)),)
 
     def read_piece(self, address: TileAddress) -> DecodedTile | None:
         """See `FileSource.read_piece`."""
-        layout = self._layout()
+        layout = self.head()
         level = _FINEST_ZOOM - address.zoom
         if not level < len(layout.sizes):
             return None
@@ -89,12 +79,12 @@ class CogSource(FileSource):
 
     def bounds(self) -> GeoBounds:
         """As the spec says, else as the file does."""
-        layout = self._at_hand()
+        layout = self.head_at_hand()
         return super().bounds() if layout is None or self.spec.bounds is not None else layout.bounds
 
     def info(self) -> MapInfo:
         """What is known of the map without asking its server."""
-        layout = self._at_hand()
+        layout = self.head_at_hand()
         resolution = 0.0 if layout is None else layout.metres_per_pixel
         return MapInfo("cog", self.spec.name, self.bounds(), (), resolution, self.attribution)
 
@@ -115,16 +105,6 @@ class CogSource(FileSource):
 
         return _LevelGrid(layout, level, read)
 
-    def _layout(self) -> Layout:
-        edition = self.file.edition()
-        known = self._known
-        if known is None or known[0] != edition:
-            # Raises where the head is not at hand, so an edition is known below.
-            known = self._known = edition or "", measure(self.file, self.spec.name)
-        return known[1]
-
-    def _at_hand(self) -> Layout | None:
-        try:
-            return self._layout()
-        except MapError:
-            return None
+    def read_head(self) -> Layout:
+        """See `FileSource.read_head`."""
+        return measure(self.file, self.spec.name)

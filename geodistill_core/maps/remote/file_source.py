@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from geodistill_core.errors import MapError
 from geodistill_core.maps.address import TileAddress
@@ -23,7 +23,10 @@ _STEPS = 64
 _ATTEMPTS = 10_000
 
 
-class FileSource(RemoteSource):
+Head = TypeVar("Head")
+
+
+class FileSource(RemoteSource, Generic[Head]):
     """Pieces of one file. Until its head is at hand, `missing` names that alone."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -31,14 +34,34 @@ class FileSource(RemoteSource):
         self.file = RemoteFile(self.spec, self.fetcher, self.cache, self.clock)
         self._decoded: MemoryCache[tuple[str, TileAddress], Piece] = MemoryCache(self.memory_bytes)
         self._in_vain: MemoryCache[tuple[str, TileAddress], int] = MemoryCache(_ATTEMPTS)
+        self._head: tuple[str | None, Head] | None = None
+        self._headless: tuple[str | None, int] | None = None
 
     @abstractmethod
     def read_piece(self, address: TileAddress) -> DecodedTile | None:
         """Decode a piece from bytes at hand. Raises NotAtHandError, or MapError for damage."""
 
     @abstractmethod
-    def is_open(self) -> bool:
-        """Whether the file's head is at hand."""
+    def read_head(self) -> Head:
+        """What tells where the pieces are, from bytes at hand. Raises as `read_piece`."""
+
+    def head(self) -> Head:
+        """The head of the edition at hand, read once. Raises as `read_piece`."""
+        edition, known = self.file.edition(), self._head
+        if known is None or known[0] != edition:
+            known = self._head = edition, self.read_head()
+        return known[1]
+
+    def head_at_hand(self) -> Head | None:
+        """The head, None where it is not at hand or no head of this kind."""
+        state = self.file.edition(), self.file.fetches
+        if state == self._headless:
+            return None
+        try:
+            return self.head()
+        except MapError:
+            self._headless = state
+            return None
 
     def piece_at_hand(self, address: TileAddress) -> Piece | None:
         """See `RemoteSource.piece_at_hand`."""
@@ -74,7 +97,7 @@ class FileSource(RemoteSource):
 
     def sample(self, target: Target) -> Pixels:
         """See `RemoteSource.sample`."""
-        if not self.is_open():
+        if self.head_at_hand() is None:
             self.load_or_keep(OPENING, self.clock() + self.deadline_s)
         return super().sample(target)
 
