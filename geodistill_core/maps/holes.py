@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.maps.cut import cut
+from geodistill_core.maps.decode import decode_tile
 from geodistill_core.maps.remote import RemoteSource
 from geodistill_core.maps.source import MapSource
 from geodistill_core.maps.target import PlaneTarget
@@ -87,12 +88,15 @@ def _of_tiles(database: sqlite3.Connection, zoom: int) -> Holes:
     height, width = top - min(row for _, row in (*held, *missing)) + 1, max(columns.values()) + 1
     block = max(1, SIDE // max(height, width))
     picture = np.full((height * block, width * block, 3), _OUTSIDE if missing else _RED, np.uint8)
-    for (column, row), rgb in _thumbnails(database, zoom, block):
-        picture[_cell(top - row, columns[column], block)] = rgb
+    covered = 0.0
+    for (column, row), rgb, valid in _tiles(database, zoom):
+        covered += valid.mean()
+        small, shown = (cv2.resize(part, (block, block), interpolation=cv2.INTER_AREA) for part in (rgb, valid))
+        picture[_cell(top - row, columns[column], block)] = np.where(shown[..., None] > 0.5, small, _RED)
     for (column, row), reason in missing.items():
         picture[_cell(top - row, columns[column], block)] = _ABSENT if reason == "absent" else _RED
     reasons = dict(Counter(missing.values())) if missing else None
-    return Holes(len(held) / (height * width), _shrunk(picture), len(held), reasons)
+    return Holes(float(covered) / (height * width), _shrunk(picture), len(held), reasons)
 
 
 def _cell(row: int, column: int, block: int) -> tuple[slice, slice]:
@@ -115,12 +119,15 @@ def _unwrapped(columns: set[int], world: int) -> dict[int, int]:
     return {column: (column - west) % world for column in ordered}
 
 
-def _thumbnails(database: sqlite3.Connection, zoom: int, block: int) -> Iterator[tuple[tuple[int, int], Array]]:
+def _tiles(database: sqlite3.Connection, zoom: int) -> Iterator[tuple[tuple[int, int], Array, Array]]:
+    """(column, row from the south), rgb, and where it is valid: 0 or 1; tiles that cannot be read are not."""
     query = "SELECT tile_column, tile_row, tile_data FROM tiles WHERE zoom_level = ?"
     for column, row, data in database.execute(query, (zoom,)):
-        small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_8) if data else None
-        if small is not None:
-            yield (column, row), cv2.resize(small, (block, block), interpolation=cv2.INTER_AREA)[..., ::-1]
+        try:
+            rgb, valid = decode_tile(data, f"tile {zoom}/{column}/{(1 << zoom) - 1 - row}", (256, 512))
+        except MapError:
+            rgb, valid = np.zeros((256, 256, 3), np.uint8), np.zeros((256, 256), np.bool_)
+        yield (column, row), rgb, np.ones(rgb.shape[:2], np.float32) if valid is None else valid.astype(np.float32)
 
 
 def _shrunk(picture: Array) -> Array:

@@ -183,4 +183,21 @@ def test_holes_of_a_foreign_map_are_what_its_rectangle_lacks(geodistill, tmp_pat
     facts = json.loads(ran.out)
     red = (cv2.imread(str(tmp_path / "holes.png"))[:-22, :, ::-1] == (214, 40, 40)).all(axis=2)
     assert facts["missing"] == {} and red.mean() == pytest.approx(1 - facts["covered"], abs=0.02)
-    assert red[:, red.shape[1] // 2].all() and not red[:, 2].any()
+    height, width = red.shape
+    assert red[:, width // 2].all() and not red[height // 2, width // 4] and not red[height // 2, 3 * width // 4]
+
+
+def test_transparent_parts_of_tiles_are_holes_too(geodistill, tmp_path):
+    from geodistill_core.maps import write_mbtiles
+
+    rgb = np.full((400, 400, 3), 120, np.uint8)
+    raster = RasterSource(rgb, CENTER, 0.1)
+    write_mbtiles(tmp_path / "a.mbtiles", raster, raster.bounds(), 19)
+    picture = tmp_path / "holes.png"
+    facts = json.loads(geodistill("map", "info", tmp_path / "a.mbtiles", "--picture", picture, "--json", "-").out)
+    shown = cv2.imread(str(picture))[:-22, :, ::-1]
+    side_m = 51.8  # of a tile of zoom 19 at this latitude
+    expected = 40.0**2 / (side_m**2 * facts["tiles"])
+    assert facts["covered"] == pytest.approx(expected, rel=0.03)
+    assert (shown == 120).all(axis=2).mean() == pytest.approx(expected, rel=0.05)
+    assert ((shown == 120).all(axis=2) | (shown == (214, 40, 40)).all(axis=2)).mean() > 0.97

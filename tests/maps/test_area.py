@@ -50,20 +50,20 @@ def test_an_area_of_more_than_a_million_tiles_is_refused():
     latitude=st.floats(-70, 70),
     longitude=st.floats(-180, 179.999),
     bearing=st.floats(0, 360),
-    aside=st.floats(0, 360),
+    aside=st.sampled_from([0.0, 90.0, 180.0, 270.0]) | st.floats(0, 360),
     along=st.floats(0, 1),
-    share=st.floats(0, 0.999),
-    margin_m=st.sampled_from([20.0, 100.0, 500.0]),
+    share=st.sampled_from([0.999]) | st.floats(0, 0.999),
+    margin_m=st.sampled_from([15.0, 40.0]),
 )
 def test_every_place_within_the_margin_of_a_route_is_covered(
     latitude, longitude, bearing, aside, along, share, margin_m
 ):
-    length_m = 700.0
+    length_m = 60.0
     end_lon, end_lat, _ = GEOD.fwd(longitude, latitude, bearing, length_m)
     area = CorridorArea([np.array([[latitude, longitude], [end_lat, end_lon]])], margin_m)
     on_lon, on_lat, _ = GEOD.fwd(longitude, latitude, bearing, length_m * along)
     lon, lat, _ = GEOD.fwd(on_lon, on_lat, aside, margin_m * share)
-    assert _holding(lat, lon, 18) in set(area.tiles(18))
+    assert _holding(lat, lon, 22) in set(area.tiles(22))
 
 
 def test_a_corridor_holds_little_more_than_its_margin():

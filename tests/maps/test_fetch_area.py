@@ -21,7 +21,7 @@ from geodistill_core.maps import RasterSource, open_map
 from geodistill_core.maps.address import TileAddress
 from geodistill_core.maps.area import BoxArea, CorridorArea
 from geodistill_core.maps.area_file import AreaFile
-from geodistill_core.maps.fetch import Fetcher
+from geodistill_core.maps.fetch import Fetcher, FetchError
 from geodistill_core.maps.fetch_area import ask, draw, estimate, fetch_area, patient
 from geodistill_core.maps.serve import MapSite
 from geodistill_core.maps.spec import SourceSpec
@@ -197,6 +197,22 @@ def test_a_refused_key_ends_the_run_at_once_without_telling_it(city, tmp_path, m
     assert len(server.log) <= 10 and "s3cr3t-k3y" in server.paths[0]
     assert "s3cr3t-k3y" not in repr(caught.value)
     assert all(b"s3cr3t-k3y" not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_a_key_refused_on_the_way_ends_the_run_and_a_bad_tile_does_not(city):
+    server, _ = city
+
+    def refused(cause):
+        def get(address):
+            raise FetchError(cause, "no")
+
+        return get
+
+    with Fetcher(_spec(server)) as fetcher:
+        for cause, kind in (("forbidden", MapError), ("refused", MapError), ("not_an_image", FetchError)):
+            with pytest.raises(MapError) as caught:
+                patient(refused(cause), fetcher, print)(TileAddress(0, 0, 0))
+            assert type(caught.value) is kind
 
 
 def test_a_server_that_is_not_there_ends_the_run_at_once(tmp_path):
