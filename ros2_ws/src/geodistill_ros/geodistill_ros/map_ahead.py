@@ -63,17 +63,18 @@ class MapAhead:
         """Keys of the diagnostics."""
         if self._live is None:
             return {"map.state": "local"}
-        condition, values = self._live.condition(), {}
-        health, progress = condition.health, self._progress()
-        values["map.state"] = health.state
-        values["map.cause"] = health.cause or ""
-        values["map.since_s"] = f"{health.since_s:.0f}"
-        values["map.tile"] = condition.newest or ""
+        condition, progress = self._live.condition(), self._progress()
+        health = condition.health
+        values: dict[str, str] = {
+            "map.state": health.state,
+            "map.cause": health.cause or "",
+            "map.since_s": f"{health.since_s:.0f}",
+            "map.tile": condition.newest or "",
+            "map.ahead": f"{progress.complete}/{progress.planned}",
+            "map.preload_left": str(progress.preload_left),
+        }
         values |= {f"map.tiles.{name}": str(count) for name, count in condition.tiles.items()}
-        values |= {f"map.service.{name}": str(count) for name, count in health.counters.items()}
-        values["map.ahead"] = f"{progress.complete}/{progress.planned}"
-        values["map.preload_left"] = str(progress.preload_left)
-        return values
+        return values | {f"map.service.{name}": str(count) for name, count in health.counters.items()}
 
     def trouble(self) -> str:
         """What is wrong with the map in one sentence; empty where nothing is."""
