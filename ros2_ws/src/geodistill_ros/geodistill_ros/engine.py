@@ -68,7 +68,8 @@ def load_engine(settings: NodeParameters) -> Engine:
         source.close()
         raise
     live = source if isinstance(source, LiveMap) else None
-    ahead = Ahead(localizer.prepare, live and prefetcher_of(live, localizer)).start()
+    prefetcher = None if live is None else prefetcher_of(live, localizer)
+    ahead = Ahead(localizer.prepare, prefetcher).start()
 
     def close() -> None:
         # The source first: it ends the requests that the threads wait for.
