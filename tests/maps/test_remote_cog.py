@@ -12,7 +12,7 @@ from fetching import ManualClock
 from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 from remote import a_spec
-from server import FaultServer
+from server import FaultServer, png
 
 from geodistill_core.errors import MapError
 from geodistill_core.maps import open_map
@@ -126,13 +126,10 @@ def test_a_file_replaced_on_the_server_is_read_anew(remote, tmp_path):
 
 
 def test_only_geotiff_is_decoded(remote, tmp_path):
-    (tmp_path / "a.vrt").write_text(
-        '<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
-        f"<SourceFilename>{remote.path}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
-    )
     with open_map(remote.path) as local:
         center = local.bounds().center
-    remote.path = tmp_path / "a.vrt"
+    remote.path = tmp_path / "a.png"
+    remote.path.write_bytes(png(256, seed=1))
     with pytest.raises(MapError, match="loopback is not a raster"):
         remote.start().tile(center, 30.0, 0.2)
 
