@@ -88,3 +88,26 @@ def test_tile_comes_at_once_while_every_request_hangs(paper):
     assert tile.valid.all() and not go_on.is_set()
     go_on.set()
     assert prefetcher.close(20.0)
+
+
+def test_complete_tile_asked_for_again_is_not_cut_again_until_a_minute_later(paper):
+    for address in paper.missing(HERE, *SHAPE):
+        paper.load(address)
+    live = LiveMap(paper)
+    first = live.tile(HERE, *SHAPE)
+    assert live.tile(HERE, *SHAPE) is first
+    assert live.tile(HERE, 64.0, MPP).rgb.shape != first.rgb.shape
+    paper.clock.now_s += 61.0
+    again = live.tile(HERE, *SHAPE)
+    assert again is not first and again.key == first.key
+    assert live.condition().tiles == {"full": 4}
+
+
+def test_closed_map_gives_no_tile_that_it_cut_before(paper):
+    for address in paper.missing(HERE, *SHAPE):
+        paper.load(address)
+    live = LiveMap(paper)
+    live.tile(HERE, *SHAPE)
+    live.close()
+    with pytest.raises(MapError, match="is closed"):
+        live.tile(HERE, *SHAPE)
