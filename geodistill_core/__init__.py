@@ -5,15 +5,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geodistill_core.types import CameraModel, Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior, Status
+from geodistill_core.types import (
+    CameraModel,
+    Estimate,
+    GeoPoint,
+    GroundImage,
+    HeatMap,
+    MapTile,
+    Prior,
+    Status,
+    forward_optical_mount,
+    level_mount,
+)
 
 if TYPE_CHECKING:
+    from geodistill_core.bags.drive_writer import DriveWriter
     from geodistill_core.localization.localizer import Localizer, LocalizerConfig
     from geodistill_core.maps import open_map
 
 __version__ = "0.1.0"
 __all__ = [
     "CameraModel",
+    "DriveWriter",
     "Estimate",
     "GeoPoint",
     "GroundImage",
@@ -23,6 +36,8 @@ __all__ = [
     "MapTile",
     "Prior",
     "Status",
+    "forward_optical_mount",
+    "level_mount",
     "open_map",
 ]
 
@@ -33,6 +48,10 @@ def __getattr__(name: str) -> object:
         from geodistill_core.localization import localizer
 
         return getattr(localizer, name)
+    if name == "DriveWriter":
+        from geodistill_core.bags.drive_writer import DriveWriter
+
+        return DriveWriter
     if name == "open_map":
         from geodistill_core.maps import open_map
 

@@ -16,6 +16,8 @@ DEFAULT_CAMERA_HEIGHT_M = 2.0
 DEFAULT_SIGMA_HEIGHT_M = 0.3
 """How uncertain `DEFAULT_CAMERA_HEIGHT_M` is where it is a guess: cars and vans carry cameras at 1.4 to 2.6 m."""
 MAX_SIGMA_HEIGHT_M = 2.0
+R_BODY_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+"""Body-like camera axes (x forward, z up) to the optical frame's (z forward, x right, y down)."""
 
 
 def stated_height(height_m: float | None, sigma_height_m: float | None) -> tuple[float, float]:
@@ -23,6 +25,15 @@ def stated_height(height_m: float | None, sigma_height_m: float | None) -> tuple
     if height_m is None:
         return DEFAULT_CAMERA_HEIGHT_M, DEFAULT_SIGMA_HEIGHT_M if sigma_height_m is None else sigma_height_m
     return height_m, 0.0 if sigma_height_m is None else sigma_height_m
+
+
+def check_mount(T_base_camera: NDArray[Any]) -> None:
+    """Raises ConfigError for what is no 4x4 transform, or puts the camera outside 0.2..10 m above the ground."""
+    T = T_base_camera
+    if T.shape != (4, 4) or not np.isfinite(T).all():
+        raise ConfigError(f"T_base_camera {T.tolist()} is not a finite 4x4 transform")
+    if not 0.2 <= T[2, 3] <= 10.0:
+        raise ConfigError(f"camera height {T[2, 3]:.2f} m is outside 0.2..10 m; check T_base_camera's z")
 
 
 def check_sigma_height(sigma_height_m: float) -> None:
@@ -66,11 +77,41 @@ def level_mount(height_m: float) -> NDArray[Any]:
     return T
 
 
+@dataclass(frozen=True, slots=True)
+class BodyMount:
+    """Where a camera sits and which way it looks, in the base frame (x forward, y left, z up, origin on the ground).
+
+    Metres and radians, Rz(yaw) Ry(pitch) Rx(roll): positive pitch looks down, a yaw of pi looks back.
+    """
+
+    x_m: float
+    y_m: float
+    z_m: float
+    roll_rad: float = 0.0
+    pitch_rad: float = 0.0
+    yaw_rad: float = 0.0
+
+    def matrix(self, *, optical: bool) -> NDArray[Any]:
+        """`T_base_camera` (4x4): of a pinhole's optical frame, or of a panorama's body-like one."""
+        T = np.eye(4)
+        T[:3, :3] = rotation(self.roll_rad, self.pitch_rad, self.yaw_rad)
+        if optical:
+            T[:3, :3] = T[:3, :3] @ R_BODY_OPTICAL
+        T[:3, 3] = self.x_m, self.y_m, self.z_m
+        return T
+
+
+def rotation(roll_rad: float, pitch_rad: float, yaw_rad: float) -> NDArray[Any]:
+    """Rz(yaw) Ry(pitch) Rx(roll), 3x3."""
+    cr, sr = math.cos(roll_rad), math.sin(roll_rad)
+    cp, sp = math.cos(pitch_rad), math.sin(pitch_rad)
+    cy, sy = math.cos(yaw_rad), math.sin(yaw_rad)
+    Rx = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
+    Ry = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
+    Rz = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray(Rz @ Ry @ Rx)
+
+
 def forward_optical_mount(height_m: float, pitch_down_rad: float = 0.0) -> NDArray[Any]:
     """`T_base_camera` (4x4) of a forward-looking optical frame (z forward, x right, y down) above the base."""
-    c, s = math.cos(pitch_down_rad), math.sin(pitch_down_rad)
-    R_base_body = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-    R_body_optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-    T = level_mount(height_m)
-    T[:3, :3] = R_base_body @ R_body_optical
-    return T
+    return BodyMount(0.0, 0.0, height_m, pitch_rad=pitch_down_rad).matrix(optical=True)

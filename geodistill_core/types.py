@@ -15,7 +15,7 @@ from geodistill_core.camera import DEFAULT_CAMERA_HEIGHT_M as DEFAULT_CAMERA_HEI
 from geodistill_core.camera import DEFAULT_SIGMA_HEIGHT_M as DEFAULT_SIGMA_HEIGHT_M
 from geodistill_core.camera import MAX_SIGMA_HEIGHT_M as MAX_SIGMA_HEIGHT_M
 from geodistill_core.camera import CameraModel as CameraModel
-from geodistill_core.camera import check_sigma_height, stated_height
+from geodistill_core.camera import check_mount, check_sigma_height, stated_height
 from geodistill_core.camera import forward_optical_mount as forward_optical_mount
 from geodistill_core.camera import level_mount as level_mount
 from geodistill_core.errors import ConfigError, DatasetError
@@ -75,10 +75,7 @@ class GroundImage:
         _check_rgb(self.rgb, "ground image")
         check_sigma_height(self.sigma_height_m)
         T = np.asarray(self.T_base_camera, dtype=np.float64)
-        if T.shape != (4, 4) or not np.isfinite(T).all():
-            raise ConfigError(f"T_base_camera {T.tolist()} is not a finite 4x4 transform")
-        if not 0.2 <= T[2, 3] <= 10.0:
-            raise ConfigError(f"camera height {T[2, 3]:.2f} m is outside 0.2..10 m; check T_base_camera's z")
+        check_mount(T)
         if not (abs(self.roll_rad) < 0.8 and abs(self.pitch_rad) < 0.8):
             raise ConfigError(
                 f"attitude roll {self.roll_rad}, pitch {self.pitch_rad} rad is beyond +-0.8; check the IMU"

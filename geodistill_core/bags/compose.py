@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 
+from geodistill_core.bags.images import check_encoded
 from geodistill_core.bags.topics import (
     CAMERA_INFO,
     IMAGE_COMPRESSED,
@@ -17,16 +19,23 @@ from geodistill_core.bags.topics import (
     NAV_SAT_FIX,
     ODOMETRY,
     POSE_STAMPED,
+    TF_MESSAGE,
 )
 from geodistill_core.bags.writer import typestore
 from geodistill_core.errors import DatasetError
 from geodistill_core.types import Array, CameraModel, GeoPoint
+
+STRING = "std_msgs/msg/String"
 
 STATUS_NO_FIX = -1
 STATUS_FIX = 0
 _SERVICE_GPS = 1
 _COVARIANCE_DIAGONAL = 2
 _UNKNOWN_VARIANCE = 1e6
+_UNREPORTED = np.zeros((3, 3))
+_UNREPORTED[0, 0] = -1.0
+
+Triple = tuple[float, float, float]
 
 
 def _make(name: str, **fields: Any) -> Any:
@@ -46,6 +55,18 @@ def compressed_image(stamp_ns: int, rgb: Array, frame: str = "camera", quality: 
         raise DatasetError(f"image {rgb.shape} cannot be encoded as JPEG; check its size")
     name = "rgb8; jpeg compressed bgr8"
     return _make(IMAGE_COMPRESSED, header=header(stamp_ns, frame), format=name, data=data.reshape(-1))
+
+
+def encoded_image(stamp_ns: int, data: bytes, frame: str = "camera") -> Any:
+    """`sensor_msgs/CompressedImage` of a JPEG's or PNG's own bytes, untouched.
+
+    Raises:
+        DatasetError: the bytes are neither, are cut off, or claim a size that no camera has.
+    """
+    content = np.frombuffer(data, np.uint8)
+    check_encoded(content)
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    return _make(IMAGE_COMPRESSED, header=header(stamp_ns, frame), format=f"rgb8; {kind} compressed bgr8", data=content)
 
 
 def raw_image(stamp_ns: int, rgb: Array, frame: str = "camera") -> Any:
@@ -105,20 +126,33 @@ def nav_sat_fix(stamp_ns: int, point: GeoPoint | None, sigma_m: float, frame: st
     )
 
 
-def imu(stamp_ns: int, attitude_rad: tuple[float, float, float], sigmas_rad: tuple[float, float, float]) -> Any:
-    """`sensor_msgs/Imu` with roll, pitch, ENU yaw; rates and accelerations are unreported (-1, REP-145)."""
-    unreported = np.zeros(9)
-    unreported[0] = -1.0
+def imu(
+    stamp_ns: int,
+    attitude_rad: Triple | None,
+    sigmas_rad: Triple = (0.0, 0.0, 0.0),
+    *,
+    rates_radps: Triple | None = None,
+    accelerations_mps2: Triple | None = None,
+) -> Any:
+    """`sensor_msgs/Imu` with roll, pitch, ENU yaw; what is None is unreported (-1, REP-145).
+
+    Rates and accelerations are those of base_link (x forward, y left, z up), their covariance unknown (0).
+    """
+    spread = _UNREPORTED if attitude_rad is None else np.diag(np.square(sigmas_rad))
     return _make(
         IMU,
         header=header(stamp_ns, "base_link"),
-        orientation=quaternion(*attitude_rad),
-        orientation_covariance=np.diag(np.square(sigmas_rad)).reshape(-1),
-        angular_velocity=_vector(),
-        angular_velocity_covariance=unreported,
-        linear_acceleration=_vector(),
-        linear_acceleration_covariance=unreported.copy(),
+        orientation=quaternion(*(attitude_rad or (0.0, 0.0, 0.0))),
+        orientation_covariance=spread.reshape(-1).copy(),
+        angular_velocity=_vector(*(rates_radps or ())),
+        angular_velocity_covariance=_reported(rates_radps),
+        linear_acceleration=_vector(*(accelerations_mps2 or ())),
+        linear_acceleration_covariance=_reported(accelerations_mps2),
     )
+
+
+def _reported(values: Triple | None) -> Array:
+    return np.zeros(9) if values is not None else _UNREPORTED.reshape(-1).copy()
 
 
 def odometry(stamp_ns: int, pose: tuple[float, float, float], speed_mps: float, yaw_rate_radps: float) -> Any:
@@ -144,6 +178,21 @@ def pose_stamped(stamp_ns: int, east_m: float, north_m: float, yaw_enu_rad: floa
     return _make(POSE_STAMPED, header=header(stamp_ns, "map"), pose=_pose(east_m, north_m, yaw_enu_rad))
 
 
+def static_transforms(stamp_ns: int, placed: Mapping[str, Array]) -> Any:
+    """`tf2_msgs/TFMessage`: T_base_child (4x4) of each child of base_link."""
+    return _make(TF_MESSAGE, transforms=[_transform(stamp_ns, "base_link", child, T) for child, T in placed.items()])
+
+
+def moving_transform(stamp_ns: int, parent: str, child: str, T: Array) -> Any:
+    """`tf2_msgs/TFMessage`: T_parent_child (4x4) at one moment."""
+    return _make(TF_MESSAGE, transforms=[_transform(stamp_ns, parent, child, T)])
+
+
+def text(content: str) -> Any:
+    """`std_msgs/String`."""
+    return _make(STRING, data=content)
+
+
 def quaternion(roll: float, pitch: float, yaw: float) -> Any:
     """`geometry_msgs/Quaternion` of R = Rz(yaw) Ry(pitch) Rx(roll)."""
     (sr, cr), (sp, cp), (sy, cy) = ((math.sin(a / 2), math.cos(a / 2)) for a in (roll, pitch, yaw))
@@ -154,6 +203,30 @@ def quaternion(roll: float, pitch: float, yaw: float) -> Any:
         z=cr * cp * sy - sr * sp * cy,
         w=cr * cp * cy + sr * sp * sy,
     )
+
+
+def _transform(stamp_ns: int, parent: str, child: str, T: Array) -> Any:
+    translation = _vector(*(float(value) for value in T[:3, 3]))
+    return _make(
+        "geometry_msgs/msg/TransformStamped",
+        header=header(stamp_ns, parent),
+        child_frame_id=child,
+        transform=_make("geometry_msgs/msg/Transform", translation=translation, rotation=_rotation(T[:3, :3])),
+    )
+
+
+def _rotation(R: Array) -> Any:
+    """`geometry_msgs/Quaternion` of any rotation matrix (Shepperd: from the largest of the four components)."""
+    q = np.zeros(4)
+    largest = int(np.argmax([*np.diag(R), np.trace(R)]))
+    if largest == 3:
+        q[:] = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1], 1.0 + np.trace(R)
+    else:
+        i, j, k = largest, (largest + 1) % 3, (largest + 2) % 3
+        q[i], q[j], q[k] = 1.0 + R[i, i] - R[j, j] - R[k, k], R[j, i] + R[i, j], R[k, i] + R[i, k]
+        q[3] = R[k, j] - R[j, k]
+    x, y, z, w = (float(value) for value in q / np.linalg.norm(q))
+    return _make("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w)
 
 
 def _pose(x: float, y: float, yaw: float) -> Any:

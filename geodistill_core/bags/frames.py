@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from geodistill_core.bags.events import DriveEvent
 from geodistill_core.bags.images import ImageError, decode_compressed, decode_image
@@ -17,14 +18,23 @@ from geodistill_core.bags.messages import (
     motion_from,
 )
 from geodistill_core.bags.topics import IMAGE_RAW, StreamKind
-from geodistill_core.bags.truth_track import TruthTrack
+from geodistill_core.bags.truth.source import TruthOptions
+from geodistill_core.bags.truth.track import TruthTrack
+from geodistill_core.camera import BodyMount
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import BagError, ConfigError, DatasetError
 from geodistill_core.localization.gnss import DEFAULT_SIGMA_M, FixReading
-from geodistill_core.localization.sensor_buffer import FramePrior, SensorBuffer, SensorBufferConfig, SensorGap
+from geodistill_core.localization.sensor_buffer import (
+    FramePrior,
+    HeadingSource,
+    SensorBuffer,
+    SensorBufferConfig,
+    SensorGap,
+)
 from geodistill_core.types import Array, CameraModel, GroundImage
 
 _PANORAMA_ASPECT_TOLERANCE = 0.02
+_COUNTED_AS = {StreamKind.FIX: "gnss"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +55,46 @@ class DriveFrame:
 
 @dataclass(frozen=True, slots=True)
 class ReaderOptions:
-    """How a drive is read. `T_base_camera` wins over `camera_height_m`, which wins over the drive's
-    sidecar. `sigma_height_m` is how uncertain the camera's height is, which no drive states."""
+    """How a drive is read. `T_base_camera` wins over `mount`, that over `camera_height_m`, that over the drive's
+    sidecar, that over its /tf_static. `sigma_height_m` is how uncertain the camera's height is, which no drive
+    states. A drive that holds no attitude takes the heading from the course whatever `buffer` says. With `salvage`
+    a damaged recording is read as far as it can be."""
 
     topics: Mapping[StreamKind, str] | None = None
     T_base_camera: Array | None = None
+    mount: BodyMount | None = None
     camera_height_m: float | None = None
     sigma_height_m: float = 0.0
     buffer: SensorBufferConfig = SensorBufferConfig()  # noqa: RUF009 - frozen
     default_sigma_m: float = DEFAULT_SIGMA_M
     default_sigma_yaw_rad: float = DEFAULT_SIGMA_YAW_RAD
+    truth: TruthOptions = TruthOptions()  # noqa: RUF009 - frozen
+    salvage: bool = False
 
 
 class FrameAssembler:
     """State of one pass over a drive."""
 
-    def __init__(self, options: ReaderOptions, mount: Array, pinhole: bool) -> None:
-        self._options, self._mount, self._pinhole = options, mount, pinhole
-        self._buffer = SensorBuffer(options.buffer)
-        self._attitude_rejects: dict[str, int] = {}
-        self._truth = TruthTrack()
+    def __init__(
+        self, options: ReaderOptions, mount: Array, pinhole: bool, heading: HeadingSource, truth: TruthTrack | None
+    ) -> None:
+        self._options, self._mount, self._pinhole, self._truth = options, mount, pinhole, truth
+        self._buffer = SensorBuffer(replace(options.buffer, heading_source=heading))
+        self._refused: Counter[str] = Counter()
         self._camera: CameraModel | None = None
         self._last_image_ns = 0
-
-    def note_truth(self, events: Iterator[DriveEvent]) -> Iterator[DriveEvent]:
-        """Pass events on and learn the truth as soon as it is read, to interpolate between two poses."""
-        for event in events:
-            if event.kind is StreamKind.TRUTH_POSE:
-                self._truth.add_pose(event.message)
-            elif event.kind is StreamKind.TRUTH_DATUM:
-                self._truth.set_datum(event.message)
-            yield event
 
     def ingest(self, event: DriveEvent) -> None:
         """Feed one sensor message to the buffer."""
         options = self._options
-        if event.kind is StreamKind.FIX:
+        if event.fault is not None:
+            self._refused[f"{_COUNTED_AS.get(event.kind, event.kind)}.{event.fault}"] += 1
+        elif event.kind is StreamKind.FIX:
             self._buffer.add_fix(fix_from(event.message, default_sigma_m=options.default_sigma_m))
         elif event.kind is StreamKind.ATTITUDE:
             attitude = attitude_from(event.message, default_sigma_yaw_rad=options.default_sigma_yaw_rad)
             if isinstance(attitude, AttitudeReject):
-                key = f"attitude.{attitude}"
-                self._attitude_rejects[key] = self._attitude_rejects.get(key, 0) + 1
+                self._refused[f"attitude.{attitude}"] += 1
             else:
                 self._buffer.add_attitude(attitude)
         elif event.kind is StreamKind.MOTION:
@@ -96,11 +104,13 @@ class FrameAssembler:
 
     def dropped(self) -> dict[str, int]:
         """Refused readings by stream and reason."""
-        return dict(sorted((self._buffer.dropped() | self._attitude_rejects).items()))
+        return dict(sorted((self._buffer.dropped() | self._refused).items()))
 
     def frame(self, event: DriveEvent) -> DriveFrame:
         """The frame of one image message."""
-        truth = self._truth.at(event.stamp_ns)
+        if event.fault is not None:
+            return DriveFrame(event.stamp_ns, None, None, None, event.fault)
+        truth = self._truth.at(event.stamp_ns) if self._truth else None
         try:
             self._check_stamp(event.stamp_ns)
             frame_prior = self._buffer.at(event.stamp_ns)

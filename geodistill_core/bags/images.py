@@ -94,9 +94,7 @@ def decode_compressed(msg: Any) -> Array:
     also for blank images.
     """
     data = _bytes_of(msg.data)
-    width, height = encoded_size(data)
-    _check_size(width, height)
-    _check_end(data)
+    width, height = check_encoded(data)
     try:
         bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -115,6 +113,14 @@ def is_blank(rgb: Array) -> bool:
     brightness = rgb[::stride, ::stride].mean(axis=2, dtype=np.float32)
     low, high = np.percentile(brightness, (1, 99))
     return bool(high - low <= BLANK_SPREAD)
+
+
+def check_encoded(data: Array) -> tuple[int, int]:
+    """Width and height of a whole JPEG or PNG [N] uint8, without decoding it; raises ImageError."""
+    width, height = encoded_size(data)
+    _check_size(width, height)
+    _check_end(data)
+    return width, height
 
 
 def encoded_size(data: Array) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +33,42 @@ class SynthOrigin(BaseModel):
     rig: str
 
 
+class DatasetOrigin(BaseModel):
+    """Which part of a data set a drive was made of, and how; the same values make it again.
+
+    `gnss` is "split" for the data set's own displacement or "gaussian", `clock` says where the stamps come from.
+    `skipped` maps the samples that could not be used to the reason, `lists` the published lists to their hashes;
+    `options` identifies the conversion.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    split: str
+    area: str
+    seed: int
+    gnss: str
+    gnss_sigma_m: float | None = None
+    heading_range_deg: float
+    clock: str
+    samples: int
+    frames: int
+    tiles: int
+    skipped: dict[str, str] = {}
+    lists: dict[str, str] = {}
+    options: str = ""
+
+
 class DriveManifest(BaseModel):
-    """A drive's sidecar; `T_base_camera` is 4x4 row by row, `sha256` maps file names beside it to their
-    hashes."""
+    """A drive's sidecar; `T_base_camera` is 4x4 row by row, `sha256` maps the names of files and folders beside it to
+    their hashes (see `sha256_of`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: int = SCHEMA_VERSION
     T_base_camera: tuple[tuple[float, float, float, float], ...]
     synth: SynthOrigin | None = None
+    dataset: DatasetOrigin | None = None
     topics: dict[str, str] = {}
     map: str | None = None
     sha256: dict[str, str] = {}
@@ -91,9 +119,17 @@ def save_manifest(bag: Path, manifest: DriveManifest) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash of a file's content."""
+    """Hash of a file's content; of a folder, the hash of its lines `HASH  NAME` as `sha256sum` prints them, sorted."""
+    if path.is_dir():
+        return folder_sha256({file.name: sha256_of(file) for file in path.iterdir() if not file.name.startswith(".")})
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def folder_sha256(files: Mapping[str, str]) -> str:
+    """Hash of a folder whose files have these names and hashes."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -58,12 +58,10 @@ def attitude_from(
     """
     if float(msg.orientation_covariance[0]) == -1.0:
         return AttitudeReject.NO_ORIENTATION
-    q = msg.orientation
-    quaternion = np.array([q.x, q.y, q.z, q.w], dtype=np.float64)
-    norm = float(np.linalg.norm(quaternion))
-    if not abs(norm - 1.0) <= _QUATERNION_TOLERANCE:
+    quaternion = unit_quaternion(msg.orientation)
+    if quaternion is None:
         return AttitudeReject.QUATERNION
-    roll, pitch, yaw = _euler(*(quaternion / norm))
+    roll, pitch, yaw = euler(*quaternion)
     variance = float(msg.orientation_covariance[8])
     known = math.isfinite(variance) and variance > 0.0
     sigma = math.sqrt(variance) if known else default_sigma_yaw_rad
@@ -90,12 +88,17 @@ def camera_from(msg: Any) -> CameraModel:
     return CameraModel(int(msg.width), int(msg.height), np.asarray(msg.k, np.float64).reshape(3, 3), distortion)
 
 
-def yaw_of(orientation: Any) -> float:
-    """Yaw of a unit `geometry_msgs/Quaternion`."""
-    return _euler(orientation.x, orientation.y, orientation.z, orientation.w)[2]
+def unit_quaternion(orientation: Any) -> tuple[float, float, float, float] | None:
+    """x, y, z, w of a `geometry_msgs/Quaternion`; None where its length is not near 1 (unset ones are zero)."""
+    quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w], dtype=np.float64)
+    norm = float(np.linalg.norm(quaternion))
+    if not abs(norm - 1.0) <= _QUATERNION_TOLERANCE:
+        return None
+    x, y, z, w = (quaternion / norm).tolist()
+    return x, y, z, w
 
 
-def _euler(x: float, y: float, z: float, w: float) -> tuple[float, float, float]:
+def euler(x: float, y: float, z: float, w: float) -> tuple[float, float, float]:
     """Unit quaternion to roll, pitch, yaw with R = Rz(yaw) Ry(pitch) Rx(roll)."""
     roll = math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
     pitch = math.asin(max(-1.0, min(1.0, 2.0 * (w * y - z * x))))

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from geodistill_core.bags.drive_topics import LATCHED
 from geodistill_core.bags.manifest import DriveManifest, SynthOrigin, save_manifest, sha256_of
+from geodistill_core.bags.storage.containers import CHUNK_BYTES, SUFFIXES, Storage
 from geodistill_core.bags.synth_messages import drive_messages, drive_topics
-from geodistill_core.bags.topics import DEFAULT_TOPICS, StreamKind
+from geodistill_core.bags.synth_pictures import DrivePictures
 from geodistill_core.bags.writer import BagWriter
 from geodistill_core.datasets.synthcity import PANORAMA_RIG, WORLD_VERSION, CameraRig, Level, render_overhead
 from geodistill_core.datasets.synthcity.bake import RESOLUTION_M
@@ -51,34 +53,39 @@ def write_synth_drive(
     route: int = 0,
     size_m: float | None = None,
     raw_images: bool = False,
+    storage: Storage = "mcap",
+    chunk_bytes: int = CHUNK_BYTES,
+    jobs: int = 1,
     progress: Progress | None = None,
 ) -> SynthDrive:
     """Simulate a drive and write `drive.mcap`, `drive.mbtiles` and `drive.json` into the folder `path`.
 
-    A `path` that ends in .mcap names the recording itself. `progress(done, total)` counts images and, as the
-    last step, the map. The same arguments give the same recording, byte by byte.
+    A `path` that ends in .mcap or .db3 names the recording itself; `storage` "sqlite3" writes `drive.db3`.
+    `jobs` pictures are rendered at a time; what was rendered when a run was stopped is not rendered again.
+    `progress(done, total)` counts images and, as the last step, the map. The same arguments give the same recording,
+    byte by byte, whatever `jobs`.
     """
     path = Path(path)
-    bag = path if path.suffix == ".mcap" else path / "drive.mcap"
+    bag = path if path.suffix in SUFFIXES.values() else path / f"drive{SUFFIXES[storage]}"
     drive = simulate_drive(style, seed, level, frames, frame_rate_hz, rig=rig, route=route, size_m=size_m)
-    topics = drive_topics(drive, raw_images)
+    origin = SynthOrigin(
+        world_version=WORLD_VERSION, style=style, seed=seed, route=route, level=drive.level.name,
+        size_m=drive.city.size_m, frames=frames, frame_rate_hz=frame_rate_hz, rig=rig.kind,
+    )  # fmt: skip
+    topics, pictures = drive_topics(drive, raw_images), DrivePictures(drive, bag, origin, raw_images, jobs)
 
     def report(done: int) -> None:
         if progress is not None:
             progress(done, frames + 1)
 
-    with BagWriter(bag) as writer:
+    with BagWriter(bag, chunk_bytes=chunk_bytes) as writer:
         for topic, msgtype in topics.items():
-            writer.add_topic(topic, msgtype, latched=topic == DEFAULT_TOPICS[StreamKind.TRUTH_DATUM][0])
-        for stamp_ns, topic, message in drive_messages(drive, raw_images, report):
+            writer.add_topic(topic, msgtype, latched=topic in LATCHED)
+        for stamp_ns, topic, message in drive_messages(drive, pictures, raw_images, report):
             writer.write(topic, message, stamp_ns)
     map_path = bag.with_suffix(".mbtiles")
     write_drive_map(drive, map_path)
     report(frames + 1)
-    origin = SynthOrigin(
-        world_version=WORLD_VERSION, style=style, seed=seed, route=route, level=drive.level.name,
-        size_m=drive.city.size_m, frames=frames, frame_rate_hz=frame_rate_hz, rig=rig.kind,
-    )  # fmt: skip
     manifest = DriveManifest(
         T_base_camera=tuple(tuple(row) for row in rig.mount.tolist()),
         synth=origin,
@@ -86,7 +93,9 @@ def write_synth_drive(
         map=map_path.name,
         sha256={file.name: sha256_of(file) for file in (bag, map_path)},
     )
-    return SynthDrive(bag, map_path, save_manifest(bag, manifest), manifest)
+    sidecar = save_manifest(bag, manifest)
+    pictures.remove()
+    return SynthDrive(bag, map_path, sidecar, manifest)
 
 
 def write_drive_map(drive: Drive, path: Path) -> int:

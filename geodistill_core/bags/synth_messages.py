@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import heapq
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from geodistill_core.bags import compose
+from geodistill_core.bags.drive_topics import TRUTH_SIGMA_M, OdometryTrack, mounts
 from geodistill_core.bags.topics import (
     CAMERA_INFO,
     DEFAULT_TOPICS,
@@ -18,6 +18,8 @@ from geodistill_core.bags.topics import (
     NAV_SAT_FIX,
     ODOMETRY,
     POSE_STAMPED,
+    TF_MESSAGE,
+    TF_STATIC_TOPIC,
     TRUTH_FIX_TOPIC,
     StreamKind,
 )
@@ -25,11 +27,11 @@ from geodistill_core.datasets.synthcity.drive import Drive
 from geodistill_core.datasets.synthcity.measurements import stamps_ns
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.localization.readings import MotionReading
 from geodistill_core.types import GeoPoint
 
-TRUTH_SIGMA_M = 0.02
-
 Message = tuple[int, str, Any]
+Pictures = Iterable[tuple[int, Any]]
 
 
 def _default(kind: StreamKind) -> str:
@@ -43,6 +45,7 @@ def drive_topics(drive: Drive, raw_images: bool) -> dict[str, str]:
     if drive.rig.camera is not None:
         topics[_default(StreamKind.CAMERA_INFO)] = CAMERA_INFO
     return topics | {
+        TF_STATIC_TOPIC: TF_MESSAGE,
         _default(StreamKind.FIX): NAV_SAT_FIX,
         _default(StreamKind.ATTITUDE): IMU,
         _default(StreamKind.MOTION): ODOMETRY,
@@ -52,14 +55,17 @@ def drive_topics(drive: Drive, raw_images: bool) -> dict[str, str]:
     }
 
 
-def drive_messages(drive: Drive, raw_images: bool, report: Callable[[int], None]) -> Iterator[Message]:
+def drive_messages(
+    drive: Drive, pictures: Pictures, raw_images: bool, report: Callable[[int], None]
+) -> Iterator[Message]:
     """All messages by stamp; sensors before the image of the same stamp."""
-    streams = (_datum(drive), _truth(drive), _fixes(drive), _attitudes(drive), _motions(drive))
-    return heapq.merge(*streams, _images(drive, raw_images, report), key=lambda message: message[0])
+    streams = (_said_once(drive), _truth(drive), _fixes(drive), _attitudes(drive), _motions(drive))
+    return heapq.merge(*streams, _images(drive, pictures, raw_images, report), key=lambda message: message[0])
 
 
-def _datum(drive: Drive) -> Iterator[Message]:
+def _said_once(drive: Drive) -> Iterator[Message]:
     stamp = int(drive.gnss.stamps_ns[0])
+    yield stamp, TF_STATIC_TOPIC, mounts(stamp, drive.rig.mount)
     message = compose.nav_sat_fix(stamp, drive.city.datum, TRUTH_SIGMA_M, "map")
     yield stamp, _default(StreamKind.TRUTH_DATUM), message
 
@@ -92,26 +98,17 @@ def _attitudes(drive: Drive) -> Iterator[Message]:
 
 
 def _motions(drive: Drive) -> Iterator[Message]:
-    """Speed and yaw rate, and the pose in the frame odom that they add up to."""
-    track = drive.odometry
-    x = y = yaw = 0.0
-    last_ns = int(track.stamps_ns[0])
-    for stamp, speed, rate in zip(
-        track.stamps_ns.tolist(), track.speed_mps.tolist(), track.yaw_rate_radps.tolist(), strict=True
-    ):
-        step_s = (stamp - last_ns) * 1e-9
-        middle = yaw + 0.5 * rate * step_s
-        x, y = x + speed * step_s * math.cos(middle), y + speed * step_s * math.sin(middle)
-        yaw, last_ns = yaw + rate * step_s, stamp
-        yield stamp, _default(StreamKind.MOTION), compose.odometry(stamp, (x, y, wrap(yaw)), speed, rate)
+    track, odometry = drive.odometry, OdometryTrack()
+    for reading in zip(track.stamps_ns.tolist(), track.speed_mps.tolist(), track.yaw_rate_radps.tolist(), strict=True):
+        yield reading[0], _default(StreamKind.MOTION), odometry.message(MotionReading(*reading))
 
 
-def _images(drive: Drive, raw: bool, report: Callable[[int], None]) -> Iterator[Message]:
-    jpeg_topic, raw_topic = DEFAULT_TOPICS[StreamKind.IMAGE]
-    for image in drive.frames():
+def _images(
+    drive: Drive, pictures: Iterable[tuple[int, Any]], raw: bool, report: Callable[[int], None]
+) -> Iterator[Message]:
+    topic = DEFAULT_TOPICS[StreamKind.IMAGE][int(raw)]
+    for done, (stamp_ns, message) in enumerate(pictures, 1):
         if drive.rig.camera is not None:
-            info = compose.camera_info(image.stamp_ns, drive.rig.camera)
-            yield image.stamp_ns, _default(StreamKind.CAMERA_INFO), info
-        make, topic = (compose.raw_image, raw_topic) if raw else (compose.compressed_image, jpeg_topic)
-        yield image.stamp_ns, topic, make(image.stamp_ns, image.rgb)
-        report(image.index + 1)
+            yield stamp_ns, _default(StreamKind.CAMERA_INFO), compose.camera_info(stamp_ns, drive.rig.camera)
+        yield stamp_ns, topic, message
+        report(done)

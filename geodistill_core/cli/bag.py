@@ -9,8 +9,10 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from geodistill_core.cli.output import JsonOption, emit, number, progress, table
+from geodistill_core.cli.bag_datasets import ChunkKib, Jobs, StorageOption, bag_options, kitti, vigor
+from geodistill_core.cli.output import JsonOption, emit, number, printable, progress, table
 
 app = typer.Typer(help="Make drives and look into them.", no_args_is_help=True)
 
@@ -29,6 +31,10 @@ def main() -> None:
     """Make drives and look into them."""
 
 
+app.command()(vigor)
+app.command()(kitti)
+
+
 @app.command()
 def synth(
     folder: SynthFolder,
@@ -45,12 +51,19 @@ def synth(
         typer.Option(help="Side of the city in metres; by default as large as the drive needs."),
     ] = None,
     raw_images: Annotated[bool, typer.Option(help="Images as sensor_msgs/Image, not JPEG.")] = False,
+    storage: StorageOption = "mcap",
+    chunk_kib: ChunkKib = 128,
+    jobs: Jobs = None,
     json_path: JsonOption = None,
 ) -> None:
-    """Simulate a drive: recording, map and sidecar, the same for the same options."""
+    """Simulate a drive: recording, map and sidecar, the same for the same options.
+
+    Run again to go on where a run was stopped.
+    """
     from geodistill_core.bags.synth import write_synth_drive
     from geodistill_core.datasets.synthcity import PANORAMA_RIG, PINHOLE_RIG
 
+    options = bag_options(storage, chunk_kib, raw_images, jobs)
     with progress(f"{style} {seed}, {level}", total=frames + 1) as step:
         made = write_synth_drive(
             folder,
@@ -62,7 +75,10 @@ def synth(
             rig=PINHOLE_RIG if camera is Rig.PINHOLE else PANORAMA_RIG,
             route=route,
             size_m=size_m,
-            raw_images=raw_images,
+            raw_images=options.raw_images,
+            storage=options.storage,
+            chunk_bytes=options.chunk_bytes,
+            jobs=options.jobs,
             progress=lambda done, total: step(),
         )
     files = {"bag": made.bag, "map": made.map, "sidecar": made.sidecar}
@@ -82,7 +98,9 @@ def synth(
 
 @app.command()
 def info(
-    path: Annotated[Path, typer.Argument(help="An .mcap file or a rosbag2 folder.")],
+    path: Annotated[Path, typer.Argument(help="An .mcap or .db3 file, or a rosbag2 folder.")],
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Read all of it: clocks, halts, damage, hashes.")] = False,
     json_path: JsonOption = None,
 ) -> None:
     """What a recording holds for a localization run, and what it lacks.
@@ -91,21 +109,46 @@ def info(
     """
     from geodistill_core.bags.info import inspect_bag
 
-    facts = inspect_bag(path).to_json()
+    facts = inspect_bag(path, full=full).to_json()
     emit(facts, json_path, lambda console: _render_info(console, facts))
     if facts["missing"]:
         raise typer.Exit(3)
 
 
 def _render_info(console: Console, facts: dict[str, Any]) -> None:
-    shown = table(f"{facts['path']}, {facts['duration_s']:.1f} s", "stream", "topic", "messages", "Hz", "content")
+    held = f"{facts['files']} {facts['storage']} file{'s' if facts['files'] > 1 else ''}"
+    megabytes = number(facts["size_bytes"] / 1e6, 1, " MB")
+    title = f"{facts['path']}: {facts['duration_s']:.1f} s, {held}, {megabytes}"
+    shown = table(escape(title), "stream", "topic", "messages", "Hz", "content")
     for row in facts["streams"]:
-        rate = number(row["rate_hz"], 1)
-        shown.add_row(row["kind"], row["topic"], str(row["messages"]), rate, row["note"])
+        cells = (row["kind"], row["topic"], str(row["messages"]), number(row["rate_hz"], 1), row["note"])
+        shown.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(shown)
-    if facts["other_topics"]:
-        console.print("not used: " + ", ".join(facts["other_topics"]), markup=False)
-    for line in facts["missing"]:
-        console.print("missing  " + line, markup=False)
+    said = [
+        ("made of", _origin(facts["sidecar"])),
+        ("map", facts["map"]),
+        ("not used", ", ".join(facts["other_topics"])),
+    ]
+    said += [("note", line) for line in facts["remarks"]] + [("missing", line) for line in facts["missing"]]
+    for name, line in said:
+        if line:
+            console.print(f"{name:<9}{printable(line)}", markup=False, soft_wrap=True)
     if facts["ready"]:
         console.print("ready for localization")
+
+
+def _origin(sidecar: dict[str, Any] | None) -> str:
+    """Where a drive comes from and how its camera sits, as its sidecar says."""
+    if sidecar is None:
+        return ""
+    camera = f"camera {sidecar['T_base_camera'][2][3]:.2f} m above the ground"
+    if "synth" in sidecar:
+        synth = sidecar["synth"]
+        return f"SynthCity {synth['style']} {synth['seed']}, {synth['level']}; {camera}"
+    if "dataset" not in sidecar:
+        return camera
+    part = sidecar["dataset"]
+    gnss = f"Gaussian {part['gnss_sigma_m']:g} m" if "gnss_sigma_m" in part else "the split's own"
+    errors = f"GNSS error {gnss}, heading within {part['heading_range_deg']:g} deg, seed {part['seed']}"
+    frames = f"{part['frames']} of {part['samples']} samples"
+    return f"{part['dataset']} {part['area']}, {part['split']}: {frames}; {errors}; {camera}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`geodistill bench`: how long each network takes on this machine."""
+"""`geodistill bench`: how long networks take on this machine, and what a replay costs beyond them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,29 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from geodistill_core.cli.output import JsonOption, emit, progress, table
 
-app = typer.Typer(add_completion=False)
+
+class NetworksByDefault(TyperGroup):
+    """`bench tiny --runs 5` is `bench networks tiny --runs 5`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command where none is named."""
+        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named else ["networks", *args])
 
 
-@app.command()
+app = typer.Typer(add_completion=False, cls=NetworksByDefault)
+
+
+@app.callback()
+def main() -> None:
+    """How long networks take on this machine (the default), and what a replay costs beyond them."""
+
+
+@app.command("networks")
 def bench(
     networks: Annotated[
         Optional[list[str]],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
@@ -28,8 +44,8 @@ def bench(
 ) -> None:
     """Latency of each network's map, ground and match, at its published input sizes with fresh weights."""
     from geodistill_core.errors import ConfigError
-    from geodistill_core.evaluation.latency import BenchOptions
-    from geodistill_core.evaluation.latency import bench as measure
+    from geodistill_core.evaluation.bench.networks import BenchOptions
+    from geodistill_core.evaluation.bench.networks import bench as measure
     from geodistill_core.models.registry import ARCHITECTURES, architecture
 
     if geometry not in ("compat", "corrected"):
@@ -55,3 +71,36 @@ def _render(out: Console, result: dict[str, Any]) -> None:
         )
     out.print(shown)
     out.print(f"DINOv2: {result['backbone']}")
+
+
+@app.command("replay")
+def bench_replay(
+    *,
+    model: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")] = "tiny",
+    frames: Annotated[int, typer.Option(help="Panoramas of 2048 x 1024 pixels in the made-up drive.")] = 1000,
+    json_path: JsonOption = None,
+) -> None:
+    """What a replay costs beyond inference, and how fast images are decoded and projected, on one core."""
+    from geodistill_core.evaluation.bench.replay import STEPS, ReplayBenchOptions
+    from geodistill_core.evaluation.bench.replay import bench_replay as measure
+
+    options = ReplayBenchOptions(model, frames)
+    with progress("measuring", total=STEPS) as step:
+        result = measure(options, step)
+    emit(result, json_path, lambda out: _render_replay(out, result))
+
+
+def _render_replay(out: Console, result: dict[str, Any]) -> None:
+    spent, limits = result["milliseconds_a_frame"], result["limits"]
+    shown = table(
+        f"{result['frames']} frames of {result['image_px'][1]} x {result['image_px'][0]}, one core",
+        "CPU time a frame",
+        "ms",
+        "",
+    )
+    for name in ("overhead", "intake", "decode"):
+        shown.add_row(name, f"{spent[name]:.2f}")
+    out.print(shown)
+    out.print(f"overhead beyond inference  {spent['overhead']:.2f} ms a frame (at most {limits['overhead_ms']:g})")
+    intake = f"{result['intake_hz']:.0f} frames a second (at least {limits['intake_hz']:g})"
+    out.print(f"decode and projection      {intake}")

@@ -34,10 +34,12 @@ def demo(
     publishes. Leaves report.html, metrics.json and drive.mcap, the drive with the answers in it, for Foxglove.
     """
     from geodistill_core.bags.reader import read_drive
-    from geodistill_core.evaluation.answers import merge_bags
     from geodistill_core.evaluation.demo import DemoDrive
-    from geodistill_core.evaluation.live import LiveOptions, live_outcome, play_live, suitable_rate
-    from geodistill_core.evaluation.replay import run_info
+    from geodistill_core.evaluation.live.answers import merge_bags
+    from geodistill_core.evaluation.live.replay import LiveOptions, live_outcome, play_live, suitable_rate
+    from geodistill_core.evaluation.outcome import INCOMPLETE
+    from geodistill_core.evaluation.replay import ReplayPlan, run_info
+    from geodistill_core.evaluation.result_bag import datum_of
     from geodistill_core.evaluation.ros import require_ros
     from geodistill_core.localization import Localizer
 
@@ -53,12 +55,14 @@ def demo(
     localizer = Localizer.load(model, map_path)
     rate = rate or suitable_rate(reader, localizer)
     notes().print(f"the drive now runs through the ROS 2 node, at {rate:g} times its speed")
-    account = play_live(LiveOptions(bag, map_path, results, model, rate))
+    account = play_live(LiveOptions(bag, map_path, results, ReplayPlan(model), rate, datum=datum_of(reader)))
     info = run_info(reader, localizer, map_path, f"live, at {rate:g} times its speed")
     outcome = live_outcome(reader, info, results, account)
     summary = outcome.save(output, localizer.source)
     merge_bags(bag, results, output / "drive.mcap")
     results.unlink()
+    if INCOMPLETE in summary:
+        raise KeyboardInterrupt
     emit(summary, json_path, lambda out: _render(out, summary, output))
     if not summary["frames_localized"]:
         raise typer.Exit(3)

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from geodistill_core.cli.eval_datasets import kitti, vigor
 from geodistill_core.cli.output import JsonOption, emit, progress
 from geodistill_core.cli.summary import print_summary
 
@@ -48,3 +49,7 @@ def synth(
     emit(summary, json_path, lambda out: print_summary(out, summary))
     if summary["dropped"]:
         raise typer.Exit(3)
+
+
+app.command()(vigor)
+app.command()(kitti)

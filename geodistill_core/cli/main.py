@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from geodistill_core import __version__
 from geodistill_core.errors import GeodistillError
+from geodistill_core.printable import printable
 
 DEBUG_VARIABLE = "GEODISTILL_DEBUG"
 PLUGIN_GROUP = "geodistill.verbs"
@@ -25,6 +26,7 @@ VERBS = {
         "geodistill_core.cli.replay:app",
         "Run a recorded drive and score it against its ground truth.",
     ),
+    "compare": ("geodistill_core.cli.compare:app", "Say whether one run is better than another."),
     "bag": ("geodistill_core.cli.bag:app", "Make drives and look into them."),
     "eval": ("geodistill_core.cli.eval:app", "Score a model on fixed sets of image pairs."),
     "map": ("geodistill_core.cli.map:app", "Look into map imagery and convert it."),
@@ -112,11 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def describe(error: Exception) -> tuple[str, int]:
     """One line and an exit code for an error that reached the top."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     if isinstance(error, GeodistillError):
         return text, error.exit_code
     if isinstance(error, OSError):
-        return f"{error.strerror or text}: {error.filename}" if error.filename else text, 4
+        return printable(f"{error.strerror or text}: {error.filename}" if error.filename else text), 4
     return f"internal error: {type(error).__name__}: {text} (set {DEBUG_VARIABLE}=1 for the traceback)", 1
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,7 +19,10 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
+
+from geodistill_core.printable import printable as printable  # noqa: PLC0414 - the verbs take it from here
 
 JsonOption = Annotated[
     Optional[str],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
@@ -29,14 +32,23 @@ JsonOption = Annotated[
 Step = Callable[..., None]
 
 
+class Terminal(Console):
+    """A console that shows text from recordings without obeying it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Segments of text, none of which holds a control character; colours are no part of the text."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
 def console() -> Console:
     """Tables and answers: standard output."""
-    return Console(highlight=False)
+    return Terminal(highlight=False)
 
 
 def notes() -> Console:
     """Progress and remarks: standard error."""
-    return Console(stderr=True, highlight=False)
+    return Terminal(stderr=True, highlight=False)
 
 
 def emit(payload: Any, json_path: str | None, render: Callable[[Console], None]) -> None:

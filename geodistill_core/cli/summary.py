@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from geodistill_core.cli.output import number, table
+from geodistill_core.cli.output import number, printable, table
 
 QUANTILES = ("median", "p90", "p95", "max")
 ROWS = (
@@ -31,7 +31,7 @@ def print_summary(out: Console, summary: Mapping[str, Any]) -> None:
     out.print(shown)
     out.print()
     for line in remarks(summary):
-        out.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True, markup=False)
 
 
 def remarks(summary: Mapping[str, Any]) -> list[str]:
@@ -53,9 +53,16 @@ def remarks(summary: Mapping[str, Any]) -> list[str]:
         )
     if latency["p50"] is not None:
         lines.append(f"latency     median {latency['p50']:.0f} ms, 99 % within {latency['p99']:.0f} ms")
+    lines += [f"recording   {printable(remark)}" for remark in summary.get("remarks", ())]
     return lines
 
 
 def _dropped(summary: Mapping[str, Any]) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(summary["dropped"].items()))
     return f"; dropped: {reasons}" if reasons else ""
+
+
+def is_partial(summary: Mapping[str, Any]) -> bool:
+    """Whether anything of the drive is missing from these metrics."""
+    damaged = summary.get("salvaged", {}).get("damaged", False)
+    return bool(summary["dropped"]) or "incomplete" in summary or damaged

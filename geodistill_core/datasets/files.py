@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from geodistill_core.errors import DatasetError
 from geodistill_core.types import Array
+
+Row = TypeVar("Row")
 
 
 def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
@@ -28,6 +32,38 @@ def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
     if not lines:
         raise DatasetError(f"{path} holds no line; {remedy}")
     return lines
+
+
+def read_rows(path: Path, remedy: str, parse: Callable[[str, str], Row]) -> tuple[list[Row], dict[str, str]]:
+    """What `parse(line, where)` makes of each line, and what it says of those that cannot be used, by `NAME:LINE`.
+
+    Raises:
+        DatasetError: the file cannot be read, or none of its lines can be used; the message ends with `remedy`.
+    """
+    rows: list[Row] = []
+    rejected: dict[str, str] = {}
+    for number, line in read_lines(path, remedy):
+        try:
+            rows.append(parse(line, f"{path}, line {number}"))
+        except DatasetError as error:
+            rejected[f"{path.name}:{number}"] = str(error)
+    if not rows:
+        raise DatasetError(f"{path} holds no usable line; {remedy}")
+    return rows, rejected
+
+
+def read_picture_bytes(path: Path) -> Array:
+    """A file's content [N] uint8.
+
+    Raises:
+        DatasetError: the file is missing.
+    """
+    try:
+        return np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be read: {error.strerror or error}; copy it again from the data set"
+        ) from error
 
 
 def read_array(path: Path, remedy: str) -> Array:

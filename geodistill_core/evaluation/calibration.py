@@ -113,11 +113,19 @@ def score_heatmap(heatmap: HeatMap, truth: Truth) -> HeatMapScore | None:
     probability = heatmap.probability
     turn = abs(len(heatmap.yaw_enu_rad) * heatmap.yaw_step_rad - 2 * math.pi) < 1e-6
     log_probability = np.log(np.maximum(probability.astype(np.float64), SMALLEST))
+    nll = nll_at(log_probability, at, yaw_periodic=turn)
+    return HeatMapScore(nll, math.log(probability.size), _level_at(probability, at))
+
+
+def truth_level(heatmap: HeatMap, truth: Truth) -> float | None:
+    """HPD level of the truth alone, None where it lies outside of the heat map."""
+    at = cell_of(heatmap, truth)
+    return None if at is None else _level_at(heatmap.probability, at)
+
+
+def _level_at(probability: Array, at: CellCoordinate) -> float:
     pairs = zip((at.yaw, at.row, at.column), probability.shape, strict=True)
-    nearest = tuple(min(max(round(index), 0), count - 1) for index, count in pairs)
-    return HeatMapScore(
-        nll_at(log_probability, at, yaw_periodic=turn), math.log(probability.size), hpd_level(probability, nearest)
-    )
+    return hpd_level(probability, tuple(min(max(round(index), 0), count - 1) for index, count in pairs))
 
 
 def summarize_heatmaps(scores: Sequence[HeatMapScore | None]) -> dict[str, float | int | None]:

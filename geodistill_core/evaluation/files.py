@@ -6,14 +6,17 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from geodistill_core import __version__
 from geodistill_core.evaluation.metrics import FrameResult
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.localization.planar_pose import placed
 from geodistill_core.types import GeoPoint
 
 # nine decimals of a degree are a tenth of a millimetre
@@ -57,30 +60,29 @@ def write_json(path: Path, payload: Any) -> None:
 def write_tum(folder: Path, results: Sequence[FrameResult]) -> list[Path]:
     """Write `estimate.tum` and `truth.tum` (s, x east, y north, z 0, quaternion) in one ENU frame.
 
-    The origin is the first truth, or the first answer where there is no truth. Returns the files written.
+    The origin is the first truth, or the first answer where there is no truth. A file of an earlier run for which
+    there are no poses now is removed. Returns the files written.
     """
     answers = [(r.stamp_ns, r.answer) for r in results if r.answer is not None]
     truths = [(r.stamp_ns, r.truth) for r in results if r.truth is not None]
     first = truths[0][1] if truths else answers[0][1] if answers else None
-    if first is None:
-        return []
-    frame = LocalFrame(GeoPoint(first.latitude, first.longitude))
     written = []
     for name, poses in (("estimate", answers), ("truth", truths)):
-        lines = [_tum_line(stamp_ns, pose, frame) for stamp_ns, pose in poses]
-        if lines:
-            path = folder / f"{name}.tum"
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path = folder / f"{name}.tum"
+        path.unlink(missing_ok=True)
+        if first is not None and poses:
+            frame = LocalFrame(GeoPoint(first.latitude, first.longitude))
+            path.write_text("".join(_tum_lines(poses, frame)), encoding="utf-8")
             written.append(path)
     return written
 
 
-def _tum_line(stamp_ns: int, pose: Any, frame: LocalFrame) -> str:
+def _tum_lines(poses: Sequence[tuple[int, Any]], frame: LocalFrame) -> Iterator[str]:
+    latitude, longitude, yaw_rad = np.array([(p.latitude, p.longitude, p.yaw_enu_rad) for _, p in poses]).T
+    east_m, north_m, turn = placed(frame, latitude, longitude)
+    half = (yaw_rad + turn) / 2.0
     # rounding before adding zero keeps "-0.000000" out of the file
-    east_m, north_m = (round(float(v), 6) + 0.0 for v in frame.to_enu(pose.latitude, pose.longitude))
-    half = pose.yaw_enu_rad / 2.0
-    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
-    return (
-        f"{seconds}.{nanoseconds:09d} {east_m:.6f} {north_m:.6f} 0.000000 "
-        f"0.000000000 0.000000000 {math.sin(half):.9f} {math.cos(half):.9f}"
-    )
+    place = np.round(np.stack([east_m, north_m, np.zeros(len(poses))], axis=1), 6) + 0.0
+    for (stamp_ns, _), (x, y, z), z_q, w_q in zip(poses, place, np.sin(half), np.cos(half), strict=True):
+        seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+        yield (f"{seconds}.{nanoseconds:09d} {x:.6f} {y:.6f} {z:.6f} 0.000000000 0.000000000 {z_q:.9f} {w_q:.9f}\n")

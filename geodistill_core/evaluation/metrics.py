@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import DatasetError
+from geodistill_core.evaluation.calibration import truth_level
 from geodistill_core.geometry.angles import wrap
-from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.types import Array, Estimate, GeoPoint
+from geodistill_core.geometry.geodesy import offsets_enu_m
+from geodistill_core.types import Array, Estimate
 
 COVERAGE_LEVELS = (0.5, 0.68, 0.9, 0.95, 0.99)
 POSITION_RECALL_M = (1, 3, 5)
@@ -51,7 +52,12 @@ class PoseAnswer:
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """One camera frame of a run: exactly one of `answer` and `dropped` (the reason) is set."""
+    """One camera frame of a run: exactly one of `answer` and `dropped` (the reason) is set.
+
+    `gnss` is latitude and longitude in degrees. `key` is the sample's name in a data set. `confidence` is the
+    probability mass of the best mode and `hpd_level` the mass of the cells more probable than the true one;
+    both need the heat map and are None without it. `speed_mps` is how fast the vehicle drove.
+    """
 
     stamp_ns: int
     truth: Truth | None = None
@@ -59,10 +65,19 @@ class FrameResult:
     gnss: tuple[float, float] | None = None
     latency_ms: float | None = None
     dropped: str | None = None
+    key: str = ""
+    confidence: float | None = None
+    speed_mps: float | None = None
+    hpd_level: float | None = None
 
     def __post_init__(self) -> None:
-        if (self.answer is None) == (self.dropped is None):
+        if (self.answer is None) == (self.dropped is None) or self.dropped == "":
             raise DatasetError(f"frame {self.stamp_ns} must have either an answer or a reason why it was dropped")
+
+    def with_heatmap(self, estimate: Estimate) -> FrameResult:
+        """The same frame with what its heat map tells: the best mode's mass, and the HPD level of the truth."""
+        level = truth_level(estimate.heatmap, self.truth) if self.truth else None
+        return replace(self, confidence=estimate.modes[0].mass, hpd_level=level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,37 +100,54 @@ class FrameErrors:
 
 def frame_errors(answer: PoseAnswer, truth: Truth) -> FrameErrors:
     """Errors of an answer; raises DatasetError for a covariance that is not positive definite."""
-    east_m, north_m = offset_m(answer.latitude, answer.longitude, truth)
-    yaw_rad = float(wrap(answer.yaw_enu_rad - truth.yaw_enu_rad))
-    cos, sin = math.cos(truth.yaw_enu_rad), math.sin(truth.yaw_enu_rad)
-    error = np.array([east_m, north_m, yaw_rad])
-    return FrameErrors(
-        east_m=east_m,
-        north_m=north_m,
-        lateral_m=cos * north_m - sin * east_m,
-        longitudinal_m=cos * east_m + sin * north_m,
-        yaw_rad=yaw_rad,
-        nees=_mahalanobis_sq(error, answer.covariance),
-        position_mahalanobis_sq=_mahalanobis_sq(error[:2], np.asarray(answer.covariance)[:2, :2]),
+    return errors_of([answer], [truth])[0]
+
+
+def errors_of(answers: Sequence[PoseAnswer], truths: Sequence[Truth]) -> list[FrameErrors]:
+    """Errors of each answer against its truth; raises DatasetError as `frame_errors`."""
+    if not answers:
+        return []
+    found, true = _poses(answers), _poses(truths)
+    east_m, north_m = offsets_enu_m(found[:, 0], found[:, 1], true[:, 0], true[:, 1])
+    yaw_rad = wrap(found[:, 2] - true[:, 2])
+    cos, sin = np.cos(true[:, 2]), np.sin(true[:, 2])
+    covariance = np.stack([np.asarray(answer.covariance, dtype=np.float64) for answer in answers])
+    error = np.stack([east_m, north_m, yaw_rad], axis=1)
+    columns = (
+        east_m,
+        north_m,
+        cos * north_m - sin * east_m,
+        cos * east_m + sin * north_m,
+        yaw_rad,
+        _mahalanobis_sq(error, covariance),
+        _mahalanobis_sq(error[:, :2], covariance[:, :2, :2]),
     )
+    return [FrameErrors(*row) for row in np.stack(columns, axis=1).tolist()]
+
+
+def _poses(poses: Sequence[PoseAnswer] | Sequence[Truth]) -> Array:
+    return np.array([(pose.latitude, pose.longitude, pose.yaw_enu_rad) for pose in poses], dtype=np.float64)
 
 
 def offset_m(latitude: float, longitude: float, truth: Truth) -> tuple[float, float]:
     """Metres east and north of the truth."""
-    east_m, north_m = LocalFrame(GeoPoint(truth.latitude, truth.longitude)).to_enu(latitude, longitude)
-    return float(east_m), float(north_m)
+    return offsets_enu_m(latitude, longitude, truth.latitude, truth.longitude)
 
 
-def _mahalanobis_sq(error: Array, covariance: Array) -> float:
+def _mahalanobis_sq(error: Array, covariance: Array) -> Array:
     try:
-        whitened = np.linalg.solve(np.linalg.cholesky(np.asarray(covariance, dtype=np.float64)), error)
+        whitened = np.linalg.solve(np.linalg.cholesky(covariance), error[..., None])[..., 0]
         if not np.isfinite(whitened).all():
             raise np.linalg.LinAlgError
     except np.linalg.LinAlgError as problem:
+        if len(error) > 1:
+            # find the one that it is
+            for one, matrix in zip(error, covariance, strict=True):
+                _mahalanobis_sq(one[None], matrix[None])
         raise DatasetError(
-            f"covariance {np.asarray(covariance).tolist()} is not positive definite; mend its publisher"
+            f"covariance {covariance[0].tolist()} is not positive definite; mend its publisher"
         ) from problem
-    return float(whitened @ whitened)
+    return np.asarray((whitened**2).sum(axis=-1))
 
 
 def ellipse_quantile_sq(probability: float) -> float:
@@ -125,12 +157,15 @@ def ellipse_quantile_sq(probability: float) -> float:
 
 def scored(results: Iterable[FrameResult]) -> list[FrameErrors]:
     """Errors of every frame that has both an answer and truth, in order."""
-    return [frame_errors(r.answer, r.truth) for r in results if r.answer is not None and r.truth is not None]
+    pairs = [(r.answer, r.truth) for r in results if r.answer is not None and r.truth is not None]
+    return errors_of([answer for answer, _ in pairs], [truth for _, truth in pairs])
 
 
 def gnss_errors_m(results: Iterable[FrameResult]) -> Array:
     """Horizontal GNSS error of every frame that has both a fix and truth, dropped frames included."""
-    return np.array([math.hypot(*offset_m(*r.gnss, r.truth)) for r in results if r.gnss and r.truth], dtype=np.float64)
+    rows = [(*r.gnss, r.truth.latitude, r.truth.longitude) for r in results if r.gnss and r.truth]
+    east_m, north_m = offsets_enu_m(*np.array(rows, dtype=np.float64).reshape(-1, 4).T)
+    return np.asarray(np.hypot(east_m, north_m))
 
 
 def summarize(

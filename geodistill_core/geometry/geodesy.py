@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from pyproj import Transformer
@@ -13,6 +14,8 @@ from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.vectors import Number, float64_pair, unbox
 from geodistill_core.types import GeoPoint
 
+SEMI_MAJOR_M = 6_378_137.0
+ECCENTRICITY_SQ = (2.0 - 1.0 / 298.257223563) / 298.257223563
 MAX_OFFSET_M = 1_000_000.0
 _HEIGHT_TOLERANCE_M = 1e-6
 _MAX_ITERATIONS = 12
@@ -77,3 +80,31 @@ class LocalFrame:
         """The position `east_m`, `north_m` metres from the origin."""
         latitude, longitude = self.to_geodetic(east_m, north_m)
         return GeoPoint(latitude, longitude)
+
+
+def offsets_enu_m(
+    latitude: Number, longitude: Number, origin_latitude: Number, origin_longitude: Number
+) -> tuple[Number, Number]:
+    """Metres east and north of each point on the tangent plane at its own origin (degrees, broadcast together).
+
+    The same as `LocalFrame(origin).to_enu` for one origin, without setting up a projection for every frame.
+    """
+    lat, lon, lat_0, lon_0 = (
+        np.radians(np.asarray(angle, np.float64)) for angle in (latitude, longitude, origin_latitude, origin_longitude)
+    )
+    point, origin = _ecef_m(lat, lon), _ecef_m(lat_0, lon_0)
+    x, y, z = (p - o for p, o in zip(point, origin, strict=True))
+    outward = np.cos(lon_0) * x + np.sin(lon_0) * y
+    east = np.cos(lon_0) * y - np.sin(lon_0) * x
+    north = np.cos(lat_0) * z - np.sin(lat_0) * outward
+    return unbox(east), unbox(north)
+
+
+def _ecef_m(lat_rad: Any, lon_rad: Any) -> tuple[Any, Any, Any]:
+    normal_m = SEMI_MAJOR_M / np.sqrt(1.0 - ECCENTRICITY_SQ * np.sin(lat_rad) ** 2)
+    across_m = normal_m * np.cos(lat_rad)
+    return (
+        across_m * np.cos(lon_rad),
+        across_m * np.sin(lon_rad),
+        normal_m * (1.0 - ECCENTRICITY_SQ) * np.sin(lat_rad),
+    )

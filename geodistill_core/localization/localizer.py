@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -80,7 +80,7 @@ class Localizer:
         """
         source = map if isinstance(map, MapSource) else open_map(map)
         config = config or LocalizerConfig()
-        orientation = None if config.orientation_model is None else _orientation_network(config.orientation_model)
+        orientation = None if config.orientation_model is None else orientation_network(config.orientation_model)
         return Localizer(*load_checkpoint(model), source, config, orientation)
 
     def _encoded(self, network: AnyNetwork) -> EncodedTiles:
@@ -164,11 +164,19 @@ class Localizer:
         return -0.5 * (distance_sq[None] / prior.sigma_m**2 + (yaw_sq / prior.sigma_yaw_rad**2)[:, None, None])
 
     def fingerprint(self) -> str:
-        """Identifies model and settings in reports."""
-        return hashlib.sha256(f"{self.manifest.sha256}{self.config}".encode()).hexdigest()[:12]
+        """Identifies model and settings in reports, wherever checkpoints lie."""
+        name = self.config.orientation_model
+        config = replace(self.config, orientation_model=name and Path(name).name)
+        return hashlib.sha256(f"{self.manifest.sha256}{config}".encode()).hexdigest()[:12]
 
 
-def _orientation_network(name: str) -> OrientationNetwork:
+def orientation_network(name: str) -> OrientationNetwork:
+    """The orientation network of a checkpoint (shipped name or folder).
+
+    Raises:
+        CheckpointError: it cannot be used.
+        ConfigError: it is another network.
+    """
     network, _ = load_checkpoint(name)
     if not isinstance(network, OrientationNetwork):
         raise ConfigError(

@@ -15,26 +15,40 @@ _CHI2_95_2DOF = 5.991
 _SHIFT = 4
 _ESTIMATE_COLOUR = (255, 64, 64)
 _PRIOR_COLOUR = (64, 160, 255)
+_OPACITY = 0.75
 _TRUTH_COLOUR = (64, 255, 96)
+# OpenCV makes its table anew for every picture
+_INFERNO = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_INFERNO).reshape(256, 3)[:, ::-1].copy()
 
 
-def _heat_layer(estimate: Estimate, size: int) -> tuple[Array, Array]:
-    """Colour [N, N, 3] and opacity [N, N] of the position marginal, laid over the tile."""
+def _lay_heat(picture: Array, estimate: Estimate) -> None:
+    """Draw the position marginal over the picture of the tile [N, N, 3], into which it fits."""
     heatmap, tile = estimate.heatmap, estimate.tile
-    position = heatmap.position()
-    peak = float(position.max())
-    scale = size / (tile.rgb.shape[1] * tile.metres_per_pixel) * heatmap.metres_per_cell
-    side = round(position.shape[1] * scale)
-    strength = cv2.resize(
-        (position / peak if peak > 0 else position).astype(np.float32),
-        (side, side),
-        interpolation=cv2.INTER_LINEAR,
+    position, size = heatmap.position(), picture.shape[0]
+    side = round(position.shape[1] * heatmap.metres_per_cell * size / (tile.rgb.shape[1] * tile.metres_per_pixel))
+    strength = _strength(position)
+    colours, opacity = (
+        cv2.resize(layer, (side, side), interpolation=cv2.INTER_LINEAR)
+        for layer in (_inferno(strength), strength * _OPACITY)
     )
-    opacity = np.zeros((size, size), np.float32)
     margin = (size - side) // 2
-    opacity[margin : margin + side, margin : margin + side] = np.sqrt(np.clip(strength, 0, 1))
-    colour = cv2.applyColorMap((opacity * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    return colour, opacity * 0.75
+    window = picture[margin : margin + side, margin : margin + side]
+    window[:] = cv2.blendLinear(np.ascontiguousarray(window), colours, 1.0 - opacity, opacity)
+
+
+def _strength(position: Array) -> Array:
+    """Square root of the probability relative to the peak, so that weak modes are seen: float32 [H, W] in 0..1."""
+    return np.sqrt(position / max(float(position.max()), 1e-30), dtype=np.float32)
+
+
+def _inferno(strength: Array) -> Array:
+    """0..1 [H, W] as colours [H, W, 3] uint8 RGB."""
+    return np.asarray(_INFERNO.take((strength * 255.0).astype(np.uint8), axis=0))
+
+
+def heatmap_picture(position: Array) -> Array:
+    """A position marginal [H, W] in colour on black, north up, a pixel for each cell: [H, W, 3] uint8 RGB."""
+    return _inferno(_strength(position))
 
 
 def _draw_cross(picture: Array, at: tuple[float, float], colour: tuple[int, int, int], arm: int) -> None:
@@ -69,8 +83,7 @@ def render_overlay(
     """The picture [size, size, 3] uint8 RGB: ours red, the prior blue, the truth green where given."""
     tile = estimate.tile
     picture = cv2.resize(tile.rgb, (size, size), interpolation=cv2.INTER_LINEAR)
-    colour, opacity = _heat_layer(estimate, size)
-    picture = (picture * (1 - opacity[..., None]) + colour * opacity[..., None]).astype(np.uint8)
+    _lay_heat(picture, estimate)
     frame, zoom = LocalFrame(tile.center), size / tile.rgb.shape[1]
 
     def place(point: GeoPoint) -> tuple[float, float]:

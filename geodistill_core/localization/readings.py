@@ -65,13 +65,14 @@ class MotionReading:
 
 @dataclass(frozen=True, slots=True)
 class FramePrior:
-    """What the other sensors knew when an image was taken."""
+    """What the other sensors knew when an image was taken; `speed_mps` is None without a recent motion reading."""
 
     prior: Prior
     roll_rad: float
     pitch_rad: float
     fix: FixReading
     fix_age_s: float
+    speed_mps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,13 +108,20 @@ class SensorBuffer:
             moved = self._heading.travelled(fix.stamp_ns, stamp_ns, attitude.yaw_enu_rad)
             east, north = self._frame.to_enu(fix.latitude, fix.longitude)
             latitude, longitude = self._frame.to_geodetic(east + moved.east_m, north + moved.north_m)
+            speed_mps = self._speed(stamp_ns)
         along_m = moved.distance_m * math.hypot(self.config.motion_scale_sigma, min(attitude.sigma_yaw_rad, 1.0))
         blind_m = moved.uncovered_s * self.config.max_speed_mps
         sigma_m = min(math.sqrt(fix.sigma_m**2 + along_m**2 + blind_m**2), self.config.max_sigma_m)
         sigma_yaw = min(attitude.sigma_yaw_rad, math.pi)
         prior = Prior(latitude, longitude, sigma_m, attitude.yaw_enu_rad, sigma_yaw)
         age_s = (stamp_ns - fix.stamp_ns) * 1e-9
-        return FramePrior(prior, attitude.roll_rad, attitude.pitch_rad, fix, age_s)
+        return FramePrior(prior, attitude.roll_rad, attitude.pitch_rad, fix, age_s, speed_mps)
+
+    def _speed(self, stamp_ns: int) -> float | None:
+        motion, _ = self._motions.around(stamp_ns)
+        if motion is None or (stamp_ns - motion.stamp_ns) * 1e-9 > self.config.max_motion_gap_s:
+            return None
+        return motion.speed_mps
 
     def _usable_fix(self, stamp_ns: int) -> FixReading:
         fix, _ = self._fixes.around(stamp_ns)

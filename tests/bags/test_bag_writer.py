@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from bag_drives import CAMERA, DATUM, PINHOLE_TOPICS, TOPICS, messages, ns, picture, write
 from mcap.reader import make_reader
+from mcap.records import Chunk
+from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader
 
 from geodistill_core.bags import compose
@@ -98,6 +100,22 @@ def test_chunks_are_small_and_carry_checksums(drive):
     assert summary.statistics.message_count == len(messages())
     with drive.open("rb") as stream:
         assert make_reader(stream).get_header().profile == "ros2"
+
+
+@pytest.mark.parametrize("kib", [64, 128, 256])
+def test_chunks_are_as_large_as_asked_for_and_every_one_has_its_checksum(tmp_path, kib):
+    picture_bytes = 128 * 64 * 3
+    with BagWriter(tmp_path / "d.mcap", chunk_bytes=kib * 1024) as writer:
+        writer.add_topic("/camera/image_raw", "sensor_msgs/msg/Image")
+        for k in range(30):
+            writer.write("/camera/image_raw", compose.raw_image(ns(k), picture(k)), ns(k))
+    with (tmp_path / "d.mcap").open("rb") as stream:
+        records = list(StreamReader(stream, validate_crcs=True, emit_chunks=True).records)
+    chunks = [record for record in records if isinstance(record, Chunk)]
+    assert all(chunk.uncompressed_crc for chunk in chunks)
+    *full, last = [chunk.uncompressed_size for chunk in chunks]
+    assert all(kib * 1024 <= size < kib * 1024 + picture_bytes + 1024 for size in full) and len(full) >= 2
+    assert last < kib * 1024 + picture_bytes + 1024
 
 
 def test_the_datum_is_latched_and_the_rest_is_volatile(drive):

@@ -148,7 +148,7 @@ def cut(message):
         ([e for e in messages() if e[0] != "/gnss/fix" or e[2] > ns(0.1)], 0, "no_fix"),
         ([e for e in messages() if e[0] != "/gnss/fix" or e[2] < ns(0.3)], 8, "fix_stale"),
         ([e for e in messages() if e[0] != "/imu/data" or e[2] < ns(0.3)], 4, "attitude_stale"),
-        (without(messages(), "/imu/data"), 4, "no_attitude"),
+        (without(messages(), "/imu/data"), 4, "no_heading"),
     ],
 )
 def test_a_frame_that_cannot_be_localized_is_kept_with_its_reason(tmp_path, entries, index, reason):

@@ -14,7 +14,7 @@ from rosbags.highlevel import AnyReader
 from geodistill_core.bags.reader import read_drive
 from geodistill_core.bags.synth import write_synth_drive
 from geodistill_core.datasets.synthcity import CameraRig, map_tile, pinhole_rig
-from geodistill_core.datasets.synthcity.drive import simulate_drive
+from geodistill_core.datasets.synthcity.drive import Drive, simulate_drive
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.maps import open_map
@@ -206,12 +206,48 @@ def test_progress_counts_every_image_and_the_map(tmp_path):
     assert steps == [(k, 5) for k in range(1, 6)]
 
 
-def test_a_failed_drive_leaves_nothing_behind(tmp_path):
-    def fail(done, total):
+def test_a_stopped_drive_is_gone_on_with_and_is_then_the_same_whatever_the_number_of_threads(tmp_path, monkeypatch):
+    drawn = []
+    image = Drive.image
+    monkeypatch.setattr(Drive, "image", lambda drive, index: drawn.append(index) or image(drive, index))
+
+    def stop(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    def write(folder, **options):
+        return write_synth_drive(folder, *CITY, 6, rig=RIG, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "stopped", progress=stop)
+    before = len(drawn)
+    assert 2 <= before < 6 and not list((tmp_path / "stopped").glob("drive.*"))
+    stopped = write(tmp_path / "stopped", jobs=3)
+    assert sorted(drawn) == list(range(6))
+    whole = write(tmp_path / "whole")
+    for name in ("bag", "map", "sidecar"):
+        assert getattr(stopped, name).read_bytes() == getattr(whole, name).read_bytes()
+    assert sorted(path.name for path in (tmp_path / "stopped").iterdir()) == [
+        "drive.json",
+        "drive.mbtiles",
+        "drive.mcap",
+    ]
+
+
+@pytest.mark.parametrize("raw_images", [False, True])
+def test_pictures_of_another_stopped_drive_are_refused(tmp_path, raw_images):
+    def stop(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_synth_drive(tmp_path, *CITY, 4, rig=RIG, progress=fail)
+        write_synth_drive(tmp_path, *CITY, 4, rig=RIG, raw_images=raw_images, progress=stop)
+    with pytest.raises(ConfigError, match=r"pictures of another drive.*remove it"):
+        write_synth_drive(tmp_path, *CITY, 5, rig=RIG, raw_images=raw_images)
+    with pytest.raises(ConfigError, match=r"pictures of another drive"):
+        write_synth_drive(tmp_path, *CITY, 4, rig=RIG, raw_images=not raw_images)
+
+
+def test_an_impossible_drive_leaves_nothing_behind(tmp_path):
     with pytest.raises(ConfigError, match="brutal"):
         write_synth_drive(tmp_path, "suburb", 1, "brutal", 4)
     assert list(tmp_path.iterdir()) == []

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from geodistill_core.evaluation.backbones import GivenTokens
-from geodistill_core.evaluation.latency import inputs
+from geodistill_core.evaluation.bench.backbones import GivenTokens
+from geodistill_core.evaluation.bench.networks import inputs
 from geodistill_core.models.published_overhead import center_crop, panorama_uv, pinhole_uv
 from geodistill_core.models.registry import build
 from geodistill_core.models.sampling import sample_published

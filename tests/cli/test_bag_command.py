@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from rosbags.highlevel import AnyReader
 from typer.testing import CliRunner
 
+from geodistill_core import DriveWriter, GeoPoint
+from geodistill_core.camera import level_mount
 from geodistill_core.cli.bag import app
 from geodistill_core.errors import BagError, ConfigError
 
@@ -37,11 +40,32 @@ def test_info_of_a_synthetic_drive_is_ready(drive):
         assert fact in table.output
 
 
-def test_info_without_the_sidecar_exits_with_three_and_says_why(drive, tmp_path):
+def test_info_without_the_sidecar_takes_the_mount_from_the_recording_and_misses_the_map(drive, tmp_path):
     copy = tmp_path / "alone.mcap"
     copy.write_bytes(Path(drive["files"]["bag"]["path"]).read_bytes())
     result = CliRunner().invoke(app, ["info", str(copy)], env={"COLUMNS": "200"})
-    assert result.exit_code == 3 and "camera height" in result.output
+    assert result.exit_code == 0
+    assert "camera mount: from /tf_static" in result.output and "map: none beside the recording" in result.output
+
+
+def test_what_cannot_be_localized_exits_with_three_and_says_why(tmp_path):
+    with DriveWriter(tmp_path / "blind.mcap", level_mount(2.0)) as writer:
+        writer.fix(1, GeoPoint(47.0, 8.0), 3.0)
+    result = CliRunner().invoke(app, ["info", str(tmp_path / "blind.mcap")], env={"COLUMNS": "200"})
+    assert result.exit_code == 3 and "missing  no topic of type" in result.output
+
+
+def test_info_with_full_reading_compares_hashes(drive):
+    result = CliRunner().invoke(app, ["info", drive["files"]["bag"]["path"], "--full", "--json", "-"])
+    assert result.exit_code == 0 and json.loads(result.stdout)["missing"] == []
+
+
+def test_a_synthetic_drive_as_sqlite_holds_the_same_messages(drive, tmp_path):
+    result = CliRunner().invoke(app, [*SYNTH, str(tmp_path), "--storage", "sqlite3", "--json", "-"])
+    assert result.exit_code == 0, result.output
+    with AnyReader([tmp_path / "drive.db3"]) as one, AnyReader([Path(drive["files"]["bag"]["path"])]) as two:
+        for (a, t, data), (b, s, same) in zip(one.messages(), two.messages(), strict=True):
+            assert (a.topic, t, bytes(data)) == (b.topic, s, bytes(same))
 
 
 def test_errors_keep_their_family_and_exit_code(tmp_path):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import sys
@@ -12,21 +13,23 @@ import pytest
 
 from geodistill_core.bags import compose, synth
 from geodistill_core.bags.images import decode_compressed
-from geodistill_core.bags.reader import read_drive
+from geodistill_core.bags.reader import ReaderOptions, read_drive
 from geodistill_core.bags.source import open_bag
 from geodistill_core.bags.writer import BagWriter, typestore
 from geodistill_core.datasets.synthcity import PANORAMA_RIG
 from geodistill_core.errors import BagError, ConfigError
-from geodistill_core.evaluation import demo, live, ros
-from geodistill_core.evaluation.answers import DATUM_TOPIC, OVERLAY_TOPIC, POSE_TOPIC, merge_bags, read_answers
+from geodistill_core.evaluation import demo, ros
+from geodistill_core.evaluation.live import replay as live
+from geodistill_core.evaluation.live.answers import DATUM_TOPIC, OVERLAY_TOPIC, POSE_TOPIC, merge_bags, read_answers
 from geodistill_core.evaluation.metrics import frame_errors
 from geodistill_core.evaluation.outcome import RunInfo
+from geodistill_core.evaluation.replay import ReplayPlan
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.types import GeoPoint
 
 POSE = "geometry_msgs/msg/PoseWithCovarianceStamped"
 FIX = "sensor_msgs/msg/NavSatFix"
-IMAGE = "sensor_msgs/msg/Image"
+IMAGE = "sensor_msgs/msg/CompressedImage"
 DATUM = GeoPoint(12.0, 34.0)
 INFO = RunInfo("Drive", "untrained", "drive.mbtiles", 20_000)
 
@@ -60,7 +63,7 @@ def write_results(path, poses, datum=DATUM, overlays=()):
         for stamp, *rest in poses:
             writer.write(POSE_TOPIC, pose_message(stamp, *rest), stamp)
         for stamp, rgb in overlays:
-            writer.write(OVERLAY_TOPIC, compose.raw_image(stamp, rgb), stamp)
+            writer.write(OVERLAY_TOPIC, compose.compressed_image(stamp, rgb), stamp)
     return path
 
 
@@ -88,7 +91,7 @@ def test_a_pose_comes_back_with_place_heading_and_covariance(tmp_path):
     east, north = LocalFrame(DATUM).to_enu(answer.latitude, answer.longitude)
     assert (east, north) == pytest.approx((30.0, -40.0), abs=1e-6)
     assert answer.yaw_enu_rad == pytest.approx(2.5)
-    np.testing.assert_allclose(answer.covariance, covariance)
+    np.testing.assert_allclose(answer.covariance, covariance, atol=1e-6)
 
 
 def test_poses_without_a_datum_have_no_place(tmp_path):
@@ -122,6 +125,50 @@ def test_every_unanswered_image_gets_a_reason_of_the_nodes_account(drive, tmp_pa
     assert summary["frames"] == 8 == summary["frames_localized"] + sum(summary["dropped"].values())
 
 
+def test_an_interrupted_replay_is_scored_on_what_was_played(drive, tmp_path):
+    reader = read_drive(drive.bag)
+    datum, poses = true_poses(reader)
+    results = write_results(tmp_path / "results.mcap", poses[:3], datum)
+    said = account(reader, {"superseded": 1})
+    said |= {"frames": said["frames"][:4], "interrupted": True}
+    summary = live.live_outcome(reader, INFO, results, said).summary()
+    assert summary["frames"] == 4 and summary["frames_localized"] == 3 and summary["dropped"] == {"superseded": 1}
+    assert summary["incomplete"] == "interrupted, after 4 of 8 frames"
+
+
+def test_an_image_that_repeats_a_stamp_is_not_counted_as_answered_twice(drive, tmp_path, monkeypatch):
+    reader = read_drive(drive.bag)
+    frames = list(reader.frames())
+    datum, poses = true_poses(reader)
+    results = write_results(tmp_path / "results.mcap", poses, datum)
+    said = account(reader, {"stamp_repeated": 1})
+    monkeypatch.setattr(reader, "frames", lambda: iter([frames[0], *frames]))
+    summary = live.live_outcome(reader, INFO, results, said).summary()
+    assert summary["frames"] == 9 and summary["frames_localized"] == 8 and summary["dropped"] == {"stamp_repeated": 1}
+
+
+def test_ctrl_c_during_a_live_replay_leaves_the_part_that_was_played(
+    drive, checkpoint, tmp_path, monkeypatch, geodistill
+):
+    reader = read_drive(drive.bag)
+    datum, poses = true_poses(reader)
+
+    def stopped(command):
+        write_results(tmp_path / "out" / "results.mcap", poses[:2], datum)
+        said = account(reader, {})
+        said |= {"frames": said["frames"][:2], "interrupted": True}
+        live.Path(command[command.index("--json") + 1]).write_text(json.dumps(said))
+        return live.INTERRUPTED
+
+    monkeypatch.setattr(ros, "find_spec", lambda name: object())
+    monkeypatch.setattr(live, "_run", stopped)
+    ran = geodistill("replay", drive.bag, "--live", "--model", checkpoint, "-o", tmp_path / "out")
+    assert ran.code == 130 and str(tmp_path / "out") in ran.err.replace("\n", "")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["frames"] == 2 and metrics["incomplete"].startswith("interrupted")
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
 def test_the_readers_own_reason_is_preferred_where_the_node_counted_it(drive):
     from collections import Counter
 
@@ -147,14 +194,12 @@ def test_the_merged_recording_holds_drive_and_answers_in_order(drive, tmp_path):
     assert merged.topics[POSE_TOPIC].messages == 8
     messages = list(merged.messages(list(merged.topics)))
     assert [m.log_ns for m in messages] == sorted(m.log_ns for m in messages)
-    (overlay,) = [m for m in messages if m.topic == f"{OVERLAY_TOPIC}/compressed"]
+    (overlay,) = [m for m in messages if m.topic == OVERLAY_TOPIC]
     assert decode_compressed(merged.decode(overlay)).shape == (64, 64, 3)
     assert len(list(read_drive(tmp_path / "out" / "drive.mcap", _height()).frames())) == 8
 
 
 def _height():
-    from geodistill_core.bags.reader import ReaderOptions
-
     return ReaderOptions(camera_height_m=2.0)
 
 
@@ -170,9 +215,11 @@ def test_without_ros_the_demo_names_what_to_install_and_what_to_run_instead(geod
 
 def test_the_command_the_demo_names_makes_the_same_drive(geodistill, tmp_path, monkeypatch):
     asked = []
+    defaults = {name: p.default for name, p in inspect.signature(synth.write_synth_drive).parameters.items()}
 
     def record(path, style, seed, level, frames, *, frame_rate_hz, rig=PANORAMA_RIG, route=0, **other):
-        chosen = {key: value for key, value in other.items() if value and key != "progress"}
+        decisive = {key: value for key, value in other.items() if key not in ("progress", "jobs")}
+        chosen = {key: value for key, value in decisive.items() if value != defaults[key]}
         asked.append((style, seed, level, frames, frame_rate_hz, rig.kind, route, chosen))
         raise BagError("recorded")
 
@@ -236,16 +283,16 @@ def test_a_replay_that_fails_hands_its_exit_code_on(monkeypatch, tmp_path):
     assert failed.value.exit_code == 1
 
 
-def test_an_uncertain_height_is_handed_on_to_the_node_and_a_certain_one_is_not(monkeypatch, tmp_path):
+def test_how_certain_the_height_is_is_handed_on_to_the_node(monkeypatch, tmp_path):
     commands = []
     monkeypatch.setattr(live, "_run", lambda command: commands.append(command) or 1)
     for sigma_m in (0.25, 0.0):
         paths = (tmp_path / "a.mcap", tmp_path / "b.mbtiles", tmp_path / "results.mcap")
+        plan = ReplayPlan(reader=ReaderOptions(sigma_height_m=sigma_m))
         with pytest.raises(live.LiveReplayError):
-            live.play_live(live.LiveOptions(*paths, sigma_height_m=sigma_m))
+            live.play_live(live.LiveOptions(*paths, plan))
     uncertain, certain = commands
-    assert "mount_sigma_z_m:=0.2500" in uncertain
-    assert uncertain[: len(certain)] == certain
+    assert "mount_sigma_z_m:=0.250000000000" in uncertain and "mount_sigma_z_m:=0.000000000000" in certain
 
 
 def test_an_interrupt_is_handed_on_to_the_replay_once(tmp_path):
@@ -270,6 +317,5 @@ def test_an_interrupt_is_handed_on_to_the_replay_once(tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt_once_ready).start()
-    with pytest.raises(KeyboardInterrupt):
-        live._run([sys.executable, "-c", program, str(marker)])
+    assert live._run([sys.executable, "-c", program, str(marker)]) == 130
     assert marker.read_text() == "1"

@@ -13,7 +13,7 @@ from pyproj import Geod
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.bounds import GeoBounds
-from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.geometry.geodesy import LocalFrame, offsets_enu_m
 from geodistill_core.types import GeoPoint
 
 GEOD = Geod(ellps="WGS84")
@@ -100,3 +100,21 @@ def test_bounds_across_the_antimeridian_contain_both_sides_and_know_their_middle
 def test_impossible_bounds_are_refused(edges):
     with pytest.raises(ConfigError):
         GeoBounds(*edges)
+
+
+@given(latitudes, longitudes, st.floats(-5000, 5000), st.floats(-5000, 5000))
+def test_offsets_from_an_origin_each_are_those_of_the_projection_library(lat, lon, east, north):
+    frame = LocalFrame(GeoPoint(lat, lon))
+    point = frame.point(east, north)
+    expected = frame.to_enu(point.latitude, point.longitude)
+    assert offsets_enu_m(point.latitude, point.longitude, lat, lon) == pytest.approx(expected, abs=1e-7)
+
+
+def test_offsets_of_arrays_have_an_origin_each():
+    latitude, longitude = np.array([47.0001, -33.9]), np.array([8.0, 18.5002])
+    east, north = offsets_enu_m(latitude, longitude, np.array([47.0, -33.9]), np.array([8.0, 18.5]))
+    singles = [
+        LocalFrame(GeoPoint(a, b)).to_enu(c, d)
+        for a, b, c, d in zip([47.0, -33.9], [8.0, 18.5], latitude, longitude, strict=True)
+    ]
+    assert np.stack([east, north], axis=1) == pytest.approx(np.array(singles), abs=1e-7)

@@ -4,10 +4,12 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import typer
@@ -16,7 +18,7 @@ from typer.testing import CliRunner
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
 from geodistill_ros.live_replay import replay
-from geodistill_ros.mount import ParameterMount, mount_parameters, rotation
+from geodistill_ros.mount import ParameterMount, mount_parameters
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.replay.control import NodeControlError, NodeStatus
 from geodistill_ros.replay.session import ReplayOptions, live_replay
@@ -24,6 +26,7 @@ from geodistill_ros.replay.summary import summarize
 from small_drive import START_NS, write_small_drive
 
 from geodistill_core.bags.source import open_bag
+from geodistill_core.camera import rotation
 from geodistill_core.errors import BagError, ConfigError
 from geodistill_core.types import forward_optical_mount
 
@@ -42,10 +45,10 @@ def _importable(monkeypatch):
 PATIENT = {"heading_source": "parameter", "max_image_age_s": 30.0}
 
 
-def play(tmp_path, drive, **options):
+def play(tmp_path, drive, step=lambda count: None, **options):
     places = {"map": tmp_path / "any.mbtiles", "results": tmp_path / "results.mcap"}
     defaults = {**places, "command": FAKE, "rate": 2.0, "parameters": PATIENT}
-    return live_replay(ReplayOptions(drive, **(defaults | options)))
+    return live_replay(ReplayOptions(drive, **(defaults | options)), step)
 
 
 def busy(summary):
@@ -70,6 +73,23 @@ def test_every_image_is_answered_or_counted(tmp_path):
     json.dumps(summary, allow_nan=False)
 
 
+def test_ctrl_c_stops_playing_and_accounts_for_what_was_played(tmp_path):
+    sent = []
+
+    def step(count):
+        sent.append(count)
+        if len(sent) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    drive = write_small_drive(tmp_path, images=8)
+    summary = play(tmp_path, drive, step=step, rate=1.0)
+    assert summary["interrupted"]
+    assert summary["published"] == 2 and summary["unaccounted"] == 0
+    assert summary["answered"] == 2 - busy(summary)
+    assert open_bag(Path(summary["results"])).topics["/geodistill/pose"].messages == summary["answered"]
+    assert summary["exit_code"] == 0
+
+
 def test_results_hold_the_answers_with_the_images_stamps(tmp_path):
     summary = play(tmp_path, write_small_drive(tmp_path, images=3))
     results = open_bag(Path(summary["results"]))
@@ -79,7 +99,11 @@ def test_results_hold_the_answers_with_the_images_stamps(tmp_path):
     for pose in poses:
         np.linalg.cholesky(pose.pose.covariance.reshape(6, 6))
     assert results.topics["/geodistill/fix"].messages == len(answered)
-    assert results.topics["/geodistill/overlay"].messages == len(answered)
+    for picture in ("overlay", "heatmap"):
+        topic = f"/geodistill/{picture}/compressed"
+        assert results.topics[topic].messages == len(answered)
+        for recorded in results.messages([topic]):
+            assert cv2.imdecode(results.decode(recorded).data, cv2.IMREAD_COLOR).shape[2] == 3
     assert results.topics["/geodistill/datum"].messages == 1
     assert results.topics["/diagnostics"].messages >= 1
 
@@ -118,7 +142,7 @@ def test_drive_without_images_is_refused(tmp_path):
 def test_command_ends_with_one_line_and_the_exit_code_of_the_error(tmp_path):
     write_small_drive(tmp_path, images=2)
     command = [sys.executable, "-m", "geodistill_ros.live_replay", "drive.mcap", "--map", "none.mbtiles"]
-    failed = subprocess.run([*command, "-o", "r.mcap"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    failed = subprocess.run([*command, "-o", "r.mcap"], cwd=tmp_path, capture_output=True, text=True, timeout=150)
     assert failed.returncode == 4
     assert "none.mbtiles" in failed.stderr and "Traceback" not in failed.stderr
     refused = subprocess.run([*command, "-o", "r.mcap", "-p", "x"], cwd=tmp_path, capture_output=True, text=True)
@@ -132,7 +156,7 @@ def test_command_prints_json_and_exits_with_3_for_drops(tmp_path, monkeypatch, a
 
     def pretend(options, step):
         seen.append(options)
-        return {"published": 3, "answered": answered, "dropped": {}}
+        return {"published": 3, "answered": answered, "dropped": {}, "interrupted": False}
 
     monkeypatch.setattr("geodistill_ros.replay.session.live_replay", pretend)
     app = typer.Typer()

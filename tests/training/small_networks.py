@@ -7,7 +7,7 @@ import torch
 from geodistill_training.data.examples import Batch
 from geodistill_training.recipe import Recipe
 
-from geodistill_core.evaluation.backbones import stand_in
+from geodistill_core.evaluation.bench.backbones import stand_in
 from geodistill_core.models.base import GroundInput, MapInput
 from geodistill_core.models.ccvpe import Ccvpe, CcvpeSizes
 from geodistill_core.models.g2sweakly import G2SWeaklyVigor

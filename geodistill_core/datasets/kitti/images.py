@@ -91,7 +91,7 @@ def aligned_tile(frame: KittiFrame, displacement: Displacement, rotation_range_d
     turn_rad = math.radians(displacement.turn * rotation_range_deg)
     south_px, east_px = kitti_offset_px(*camera_px(displacement), turn_rad)
     key = f"kitti/aligned/{frame.name}/{displacement}/{rotation_range_deg:g}/{side_px}"
-    tile = MapTile(rgb, np.ones(rgb.shape[:2], np.bool_), _center(frame, displacement), METRES_PER_PIXEL, key)
+    tile = MapTile(rgb, np.ones(rgb.shape[:2], np.bool_), displaced_center(frame, displacement), METRES_PER_PIXEL, key)
     return PlacedTile(tile, east_px * METRES_PER_PIXEL, -south_px * METRES_PER_PIXEL, turn_rad)
 
 
@@ -104,7 +104,7 @@ def north_up_tile(
         DatasetError: a file of the frame is missing or malformed.
     """
     source = RasterSource(read_satellite(frame), read_oxts(frame.oxts).point, METRES_PER_PIXEL)
-    truth, center = camera_truth(frame), _center(frame, displacement)
+    truth, center = camera_truth(frame), displaced_center(frame, displacement)
     east_m, north_m = LocalFrame(center).to_enu(truth.latitude, truth.longitude)
     tile = source.tile(center, extent_m, metres_per_pixel)
     return PlacedTile(tile, east_m, north_m, truth.yaw_enu_rad)
@@ -121,7 +121,12 @@ def ground_image(frame: KittiFrame, height_m: float = CAMERA_HEIGHT_M) -> Ground
     return GroundImage.pinhole(rgb, camera, forward_optical_mount(height_m))
 
 
-def _center(frame: KittiFrame, displacement: Displacement) -> GeoPoint:
+def displaced_center(frame: KittiFrame, displacement: Displacement) -> GeoPoint:
+    """The centre of the displaced satellite image: where the vehicle would be taken to be.
+
+    Raises:
+        DatasetError: the record is missing or malformed.
+    """
     truth = camera_truth(frame)
     right_m, up_m = displacement.right * SHIFT_RANGE_M, displacement.up * SHIFT_RANGE_M
     return LocalFrame(truth.point).point(*_turned(-right_m, -up_m, truth.yaw_enu_rad))

@@ -17,8 +17,11 @@ _YAW_FIELD = 5
 _P_RECT = "P_rect_02"
 
 
-def read_oxts(path: Path) -> Truth:
-    """Position of the inertial unit and heading; KITTI's yaw is ENU already (0 = east, counter-clockwise).
+def read_oxts_record(path: Path) -> Array:
+    """The fields [>= 6] float64 of an inertial record: latitude, longitude, altitude, roll, pitch, yaw, then rates.
+
+    Radians with REP-103's signs: roll tips the right side down, pitch the nose; yaw is ENU (0 = east). KITTI's
+    development kit names the other fields.
 
     Raises:
         DatasetError: the record is missing or malformed.
@@ -28,10 +31,22 @@ def read_oxts(path: Path) -> Truth:
     fields = _numbers(line, where)
     if fields.size <= _YAW_FIELD:
         raise DatasetError(f"{where} has {fields.size} fields; latitude, longitude and yaw need six; {_REMEDY}")
+    if not np.isfinite(fields).all():
+        raise DatasetError(f"{where} holds a field that is not finite; {_REMEDY}")
+    return fields
+
+
+def read_oxts(path: Path) -> Truth:
+    """Position of the inertial unit and heading; KITTI's yaw is ENU already (0 = east, counter-clockwise).
+
+    Raises:
+        DatasetError: the record is missing or malformed.
+    """
+    fields = read_oxts_record(path)
     try:
         return Truth(float(fields[0]), float(fields[1]), float(fields[_YAW_FIELD]))
     except ConfigError as error:
-        raise DatasetError(f"{where}: {error}; {_REMEDY}") from error
+        raise DatasetError(f"{path}, first line: {error}; {_REMEDY}") from error
 
 
 def read_camera_matrix(path: Path) -> Array:

@@ -89,14 +89,17 @@ class Drive:
         point = LocalFrame(self.city.datum).point(pose.east_m, pose.north_m)
         return Truth(point.latitude, point.longitude, wrap(pose.yaw_enu_rad))
 
+    def image(self, index: int) -> DriveImage:
+        """Render one image."""
+        second = float(self.frame_seconds[index])
+        pose = self.trajectory.pose(second, self.camera_height_m)
+        seen = replace(self.conditions, seed=self.conditions.seed % _SEED_STEP + _SEED_STEP * (index % 2000))
+        rgb = render_ground(self.city, pose, self.rig, seen)
+        return DriveImage(index, int(self.frame_stamps_ns[index]), rgb, pose, self.truth(second))
+
     def frames(self) -> Iterator[DriveImage]:
         """Render the images one after the other."""
-        base = self.conditions.seed % _SEED_STEP
-        for index, second in enumerate(self.frame_seconds):
-            pose = self.trajectory.pose(float(second), self.camera_height_m)
-            seen = replace(self.conditions, seed=base + _SEED_STEP * (index % 2000))
-            rgb = render_ground(self.city, pose, self.rig, seen)
-            yield DriveImage(index, int(self.frame_stamps_ns[index]), rgb, pose, self.truth(float(second)))
+        return (self.image(index) for index in range(len(self.frame_seconds)))
 
 
 def simulate_drive(

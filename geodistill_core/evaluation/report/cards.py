@@ -7,24 +7,28 @@ import math
 from collections.abc import Sequence
 
 from geodistill_core.evaluation.metrics import frame_errors, offset_m
+from geodistill_core.evaluation.report.columns import Columns
 from geodistill_core.evaluation.report.gallery import GalleryFrame
 from geodistill_core.evaluation.report.images import data_uri
 from geodistill_core.evaluation.report.markup import Markup, element
+from geodistill_core.evaluation.report.scene import scene
 
 
-def cards(frames: Sequence[GalleryFrame], start_ns: int) -> Markup:
-    """A grid of cards; times count from `start_ns`."""
-    return element("div", *(_card(frame, start_ns) for frame in frames), css="cards")
+def cards(frames: Sequence[GalleryFrame], columns: Columns) -> Markup:
+    """A grid of cards; a click on one leads to its frame."""
+    return element("div", *(_card(frame, columns) for frame in frames), css="cards")
 
 
-def _card(frame: GalleryFrame, start_ns: int) -> Markup:
-    seconds = (frame.result.stamp_ns - start_ns) / 1e9
+def _card(frame: GalleryFrame, columns: Columns) -> Markup:
+    x = columns.x[frame.index]
+    name = frame.result.key or (f"{x:.1f} s" if columns.timed else f"frame {frame.index + 1}")
     return element(
         "article",
-        _picture(frame.overlay, "overlay", frame.result.dropped or "no overlay"),
+        scene(frame) or _picture(frame.overlay, "overlay", frame.result.dropped or "no imagery"),
         _picture(frame.ground, "ground", "no camera picture"),
-        element("p", element("b", f"{seconds:.1f} s", css="num"), *_caption(frame)),
+        element("p", element("b", name, css="num"), *_caption(frame)),
         css="card",
+        data_frame=frame.index,
     )
 
 

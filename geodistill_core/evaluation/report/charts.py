@@ -1,86 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report's charts: error over time, error distribution, coverage of the claimed ellipses."""
+"""The report's first charts: error over time, error distribution, coverage of the claimed ellipses."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import TypeVar
 
 import numpy as np
 
 from geodistill_core.evaluation.calibration import ellipse_level, reliability_curve
-from geodistill_core.evaluation.metrics import (
-    FrameErrors,
-    FrameResult,
-    PoseAnswer,
-    ellipse_quantile_sq,
-    frame_errors,
-    offset_m,
-)
+from geodistill_core.evaluation.metrics import FrameErrors, FrameResult
+from geodistill_core.evaluation.report.columns import Columns
 from geodistill_core.evaluation.report.markup import Markup
-from geodistill_core.evaluation.report.svg import Chart, Point, linear_axis, log_axis
-
-_Value = TypeVar("_Value")
+from geodistill_core.evaluation.report.svg import LEFT, RIGHT, Chart, Point, linear_axis, log_axis
+from geodistill_core.types import Array
 
 MAX_POINTS = 1200
 FLOOR_M = 0.03
 
 
-def claimed_radius_m(answer: PoseAnswer, probability: float = 0.95) -> float:
-    """Half of the long axis of the claimed position ellipse."""
-    largest = float(np.linalg.eigvalsh(np.asarray(answer.covariance)[:2, :2])[-1])
-    return math.sqrt(ellipse_quantile_sq(probability) * largest)
+def error_timeline(results: Sequence[FrameResult], columns: Columns) -> Markup:
+    """Position error, GNSS error and the claimed 95 % radius over time; dropped frames as ticks.
 
-
-def error_timeline(results: Sequence[FrameResult]) -> Markup:
-    """Position error, GNSS error and the claimed 95 % radius over time; dropped frames as ticks."""
-    start_ns = results[0].stamp_ns if results else 0
-    seconds = [(r.stamp_ns - start_ns) / 1e9 for r in results]
-    errors = [frame_errors(r.answer, r.truth) if r.answer and r.truth else None for r in results]
-    gnss = [math.hypot(*offset_m(*r.gnss, r.truth)) if r.gnss and r.truth else None for r in results]
-    radius = [claimed_radius_m(r.answer) if r.answer else None for r in results]
-    high = max([v for v in [*gnss, *radius] if v is not None] + [e.position_m for e in errors if e] + [1.0])
+    The element says which `x` its left and right border have, so that a click can be led to a frame.
+    """
+    x = columns.x
+    high = max((float(np.nanmax(v)) for v in _known(columns.gnss_m, columns.radius_m, columns.position_m)), default=1.0)
+    last = float(x[-1]) if len(x) else 1.0
     chart = Chart(
-        linear_axis(0.0, max(seconds, default=1.0), "time (s)", wanted=8),
-        log_axis(FLOOR_M, high * 1.15, "error (m)"),
+        linear_axis(0.0, last, columns.x_label, wanted=8),
+        log_axis(FLOOR_M, max(high, 1.0) * 1.15, "error (m)"),
         "Position error over time",
     )
-    for run in _runs(seconds, radius):
+    for run in _runs(x, columns.radius_m):
         chart.band([(t, FLOOR_M) for t, _ in run], run, "bound")
-    for run in _runs(seconds, gnss):
+    for run in _runs(x, columns.gnss_m):
         chart.line(run, "gnss")
-    for run in _runs(seconds, [e.position_m if e else None for e in errors]):
+    for run in _runs(x, columns.position_m):
         chart.line(run, "estimate")
-    if len(results) <= MAX_POINTS:
-        chart.dots(((t, v, f"{t:.1f} s: GNSS {v:.2f} m") for t, v in _present(seconds, gnss)), "gnss")
-        chart.dots(((t, e.position_m, _tip(t, e)) for t, e in _present(seconds, errors)), "estimate")
-    drops = [(t, f"{t:.1f} s: {r.dropped}") for t, r in zip(seconds, results, strict=True) if r.dropped]
-    chart.ticks_below(drops[:MAX_POINTS], "dropped")
-    return chart.render()
+    if len(x) <= MAX_POINTS:
+        unit = " s" if columns.timed else ""
+        gnss, ours = np.flatnonzero(np.isfinite(columns.gnss_m)), np.flatnonzero(np.isfinite(columns.position_m))
+        chart.dots(
+            ((x[i], columns.gnss_m[i], f"{x[i]:.1f}{unit}: GNSS {columns.gnss_m[i]:.2f} m") for i in gnss), "gnss"
+        )
+        chart.frame_dots(((x[i], columns.position_m[i], _tip(columns, int(i), unit), int(i)) for i in ours), "estimate")
+    drops = [(t, f"{t:.1f}: {r.dropped}") for t, r in zip(x.tolist(), results, strict=True) if r.dropped]
+    chart.ticks_below(drops[:: max(1, math.ceil(len(drops) / MAX_POINTS))], "dropped")
+    borders = {"data_left": LEFT, "data_right": chart.width - RIGHT, "data_last": repr(chart.x.high)}
+    return chart.render(id="timeline", **borders)
 
 
-def _present(times: Sequence[float], values: Sequence[_Value | None]) -> Iterator[tuple[float, _Value]]:
-    return ((t, v) for t, v in zip(times, values, strict=True) if v is not None)
+def _known(*columns: Array) -> Iterator[Array]:
+    return (column for column in columns if np.isfinite(column).any())
 
 
-def _tip(seconds: float, error: FrameErrors) -> str:
-    return f"{seconds:.1f} s: {error.position_m:.2f} m, yaw {math.degrees(error.yaw_rad):+.1f}°"
+def _tip(columns: Columns, index: int, unit: str) -> str:
+    yaw_deg = math.degrees(columns.yaw_rad[index])
+    return f"{columns.x[index]:.1f}{unit}: {columns.position_m[index]:.2f} m, yaw {yaw_deg:+.1f}°"
 
 
-def _runs(times: Sequence[float], values: Sequence[float | None]) -> Iterator[list[Point]]:
-    """Stretches without gaps, thinned to the largest value of each of at most MAX_POINTS buckets."""
-    bucket = max(1, math.ceil(len(times) / MAX_POINTS))
-    for present, group in groupby(zip(times, values, strict=True), key=lambda pair: pair[1] is not None):
-        if present:
-            points = [(t, v) for t, v in group if v is not None]
-            yield [max(points[i : i + bucket], key=lambda p: p[1]) for i in range(0, len(points), bucket)]
+def _runs(x: Array, values: Array) -> Iterator[list[Point]]:
+    """Stretches without gaps, thinned to the largest value of each of at most MAX_POINTS buckets of frames."""
+    bucket = max(1, math.ceil(len(x) / MAX_POINTS))
+    rows = np.full((-(-len(x) // bucket), bucket), -np.inf)
+    rows.flat[: len(x)] = np.where(np.isfinite(values), values, -np.inf)
+    tops = np.arange(len(rows)) * bucket + rows.argmax(axis=1) if len(rows) else np.zeros(0, np.int64)
+    known = np.isfinite(values[tops])
+    for part in np.split(tops, np.flatnonzero(np.diff(known)) + 1):
+        if len(part) and np.isfinite(values[part[0]]):
+            yield [(float(x[i]), float(values[i])) for i in part]
 
 
 def error_distribution(errors_m: Sequence[float], gnss_m: Sequence[float]) -> Markup:
     """Share of frames within a distance, ours against GNSS."""
-    high = max([1.0, *errors_m, *gnss_m])
+    return distributions([("gnss", gnss_m), ("estimate", errors_m)])
+
+
+def distributions(named: Sequence[tuple[str, Sequence[float]]]) -> Markup:
+    """Share of frames within a distance, a staircase for each (style class, errors in metres)."""
+    high = max([1.0, *(max(values) for _, values in named if len(values))])
     chart = Chart(
         log_axis(FLOOR_M, high * 1.15, "within (m)"),
         linear_axis(0.0, 1.0, "share of frames"),
@@ -88,13 +87,13 @@ def error_distribution(errors_m: Sequence[float], gnss_m: Sequence[float]) -> Ma
         width=470,
         height=320,
     )
-    chart.line(_staircase(gnss_m, high * 1.15), "gnss")
-    chart.line(_staircase(errors_m, high * 1.15), "estimate")
+    for name, values in named:
+        chart.line(_staircase(values, high * 1.15), name)
     return chart.render()
 
 
 def _staircase(values: Sequence[float], end: float) -> list[Point]:
-    if not values:
+    if not len(values):
         return []
     ordered = sorted(values)
     kept = np.unique(np.linspace(0, len(ordered) - 1, min(len(ordered), 300)).astype(int))
@@ -106,9 +105,14 @@ def _staircase(values: Sequence[float], end: float) -> list[Point]:
 
 def coverage_chart(errors: Sequence[FrameErrors]) -> Markup:
     """Claimed probability against the share of frames whose ellipse of that size holds the truth."""
-    curve = reliability_curve(ellipse_level(e.position_mahalanobis_sq) for e in errors)
-    axis = linear_axis(0.0, 1.0, "claimed probability")
-    chart = Chart(axis, linear_axis(0.0, 1.0, "truth inside"), "Coverage of the claimed ellipses", 470, 320)
+    levels = [ellipse_level(e.position_mahalanobis_sq) for e in errors]
+    return reliability_chart(levels, "Coverage of the claimed ellipses")
+
+
+def reliability_chart(levels: Sequence[float], title: str, label: str = "claimed probability") -> Markup:
+    """Nominal probability against the share of frames inside; `levels` are uniform on [0, 1] where calibrated."""
+    curve = reliability_curve(levels)
+    chart = Chart(linear_axis(0.0, 1.0, label), linear_axis(0.0, 1.0, "truth inside"), title, 470, 320)
     ends = ((0.0, 0.0), (1.0, 1.0))
     if curve.nominal:
         lower = [ends[0], *zip(curve.nominal, curve.low, strict=True), ends[1]]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from geodistill_core.datasets.check.overlays import Overlay
 from geodistill_core.datasets.check.report import CheckReport, Finding
+from geodistill_core.evaluation.report.document import whole_page
 from geodistill_core.evaluation.report.images import data_uri, encode_jpeg
 from geodistill_core.evaluation.report.markup import Markup, element, join
-from geodistill_core.evaluation.report.page import whole_page
 from geodistill_core.types import Array
 
 VERDICTS = {0: "everything is there", 3: "usable, but not all is there", 4: "not usable"}

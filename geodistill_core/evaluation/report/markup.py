@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTML and SVG elements from values: plain text is escaped by construction, only `Markup` passes as it is."""
+"""HTML and SVG elements from values: plain text is escaped by construction and holds no control characters; only
+`Markup` passes as it is."""
 
 from __future__ import annotations
 
 from html import escape
 
-VOID = {"img", "meta"}
+from geodistill_core.printable import printable
+
+VOID = {"img", "meta", "input"}
 
 
 class Markup(str):
@@ -28,11 +31,11 @@ def element(tag: str, *children: object, css: str = "", **attributes: object) ->
 
 def join(*children: object) -> Markup:
     """Children side by side."""
-    return Markup("".join(child if isinstance(child, Markup) else escape(str(child)) for child in children))
+    return Markup("".join(child if isinstance(child, Markup) else escape(printable(str(child))) for child in children))
 
 
 def _attribute(value: object) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else escape(str(value), quote=True)
+    return f"{value:.1f}" if isinstance(value, float) else escape(printable(str(value)), quote=True)
 
 
 def number(value: float | None, unit: str = "") -> str:

@@ -1,18 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page: one HTML file without scripts, fonts or pictures from elsewhere."""
+"""The page: one HTML file with everything in it, that loads nothing from anywhere."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from geodistill_core.evaluation.metrics import FrameResult, gnss_errors_m, scored
+import numpy as np
+
+from geodistill_core.evaluation.metrics import FrameResult
+from geodistill_core.evaluation.report.against import error_against
+from geodistill_core.evaluation.report.backdrop import backdrop
 from geodistill_core.evaluation.report.cards import cards
-from geodistill_core.evaluation.report.charts import coverage_chart, error_distribution, error_timeline
+from geodistill_core.evaluation.report.charts import MAX_POINTS, error_distribution, error_timeline
+from geodistill_core.evaluation.report.columns import Columns, columns_of
+from geodistill_core.evaluation.report.document import asset, whole_page
 from geodistill_core.evaluation.report.gallery import GalleryFrame
+from geodistill_core.evaluation.report.honesty import (
+    INTEGRITY_RISK,
+    nees_table,
+    reliability_figures,
+    stanford_figures,
+)
 from geodistill_core.evaluation.report.markup import Markup, element, join
+from geodistill_core.evaluation.report.operation import drops_table, latency_figure
+from geodistill_core.evaluation.report.scrubber import scrubber, scrubber_data
 from geodistill_core.evaluation.report.tables import (
     definitions,
     error_table,
@@ -20,11 +34,12 @@ from geodistill_core.evaluation.report.tables import (
     legend,
     recall_line,
 )
-from geodistill_core.evaluation.report.trajectory import backdrop, trajectory_svg, view_of
+from geodistill_core.evaluation.report.trajectory import View, trajectory_svg, view_of, way
 
 if TYPE_CHECKING:
     from geodistill_core.maps import MapSource
 
+SHOWN_WORST = 8
 NOTHING = Markup("")
 
 
@@ -43,32 +58,21 @@ class Report:
 
 def render_report(report: Report) -> str:
     """The page as text; the same report gives the same bytes."""
+    columns = columns_of(report.results)
+    view = view_of(report.results)
     content = element(
         "main",
         _header(report),
         key_figures(report.summary),
-        _drive(report),
-        _timeline(report),
-        _errors(report),
-        _gallery("Frames along the drive", report.sample, report),
-        _gallery("Largest errors", report.worst, report),
-        _run(report),
+        _drive(report, view),
+        _timeline(report, columns),
+        _frames(report, columns, view),
+        _worst(report, columns),
+        errors_section(report, columns),
+        honesty_section(columns),
+        run_section(report, columns),
     )
-    return whole_page(report.title, content)
-
-
-def whole_page(title: str, content: Markup) -> str:
-    """A page of the house's look around `content`."""
-    css = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{title} · GeoDistill"),
-        element("style", Markup(css)),
-    )
-    return "<!doctype html>\n" + element("html", head, element("body", content), lang="en") + "\n"
+    return whole_page(report.title, content, asset("scrubber.js") if report.results else "")
 
 
 def _header(report: Report) -> Markup:
@@ -78,65 +82,86 @@ def _header(report: Report) -> Markup:
     return element("header", brand, element("h1", report.title), element("p", line))
 
 
-def _drive(report: Report) -> Markup:
-    view = view_of(report.results)
+def _drive(report: Report, view: View | None) -> Markup:
     if view is None:
-        nothing = "No frame was localized, and none has ground truth."
-        return _section("The drive", element("p", nothing, css="empty"))
+        nothing = "No frame was localized and none has ground truth, or they are too far apart for one picture."
+        return section("The drive", element("p", nothing, css="empty"))
     keys = legend(("path", "ground truth"), ("pose", "estimate with 95 % ellipse"), ("fix", "GNSS fix"))
-    picture = trajectory_svg(report.results, view, backdrop(report.source, view))
-    return _section("The drive", keys, picture)
+    imagery = backdrop(report.source, view, view.pixels(way(report.results)))
+    return section("The drive", keys, trajectory_svg(report.results, view, imagery))
 
 
-def _timeline(report: Report) -> Markup:
+def _timeline(report: Report, columns: Columns) -> Markup:
     if not report.results:
         return NOTHING
     keys = [("estimate", "position error"), ("bound", "claimed 95 % radius"), ("gnss", "GNSS error")]
     if report.summary["dropped"]:
         keys.append(("dropped", "dropped frame"))
-    return _section("Error over time", legend(*keys), error_timeline(report.results))
+    merged = math.ceil(len(report.results) / MAX_POINTS)
+    said = element("p", f"Each point is the largest of {merged} frames.", css="remark") if merged > 1 else NOTHING
+    return section("Error over time", legend(*keys), error_timeline(report.results, columns), said)
 
 
-def _errors(report: Report) -> Markup:
-    errors = scored(report.results)
-    if not errors:
+def _frames(report: Report, columns: Columns, view: View | None) -> Markup:
+    if not report.results:
         return NOTHING
-    gnss = [float(value) for value in gnss_errors_m(report.results)]
+    keys = legend(("answer", "estimate, 95 % ellipse"), ("truth", "ground truth"), ("fix", "GNSS"))
+    pictures = {frame.index: frame for frame in [*report.sample, *report.worst]}
+    data = scrubber_data(report.results, columns, pictures.values(), view)
+    return section("Frame by frame", keys, scrubber(), data)
+
+
+def _worst(report: Report, columns: Columns) -> Markup:
+    frames = list(report.worst)[:SHOWN_WORST]
+    return section("Largest errors", cards(frames, columns)) if frames else NOTHING
+
+
+def errors_section(report: Report, columns: Columns) -> Markup:
+    """Distribution of the error and what it depends on; nothing without truth."""
+    position_m = columns.position_m[np.isfinite(columns.position_m)]
+    if not len(position_m):
+        return NOTHING
+    gnss_m = columns.gnss_m[np.isfinite(columns.gnss_m)]
     distribution = element(
         "figure",
         element("figcaption", "Share of frames within a distance"),
-        legend(("estimate", "estimate"), ("gnss", "GNSS")),
-        error_distribution([e.position_m for e in errors], gnss),
+        error_distribution(position_m.tolist(), gnss_m.tolist()),
     )
-    coverage = element(
-        "figure",
-        element("figcaption", "Is the covariance honest?"),
-        legend(("estimate", "observed"), ("ideal", "calibrated, 95 % band for independent frames")),
-        coverage_chart(errors),
+    keys = legend(
+        ("estimate", "estimate, median"), ("bound", "10 % to 90 %"), ("gnss", "GNSS"), ("ideal", "as claimed")
     )
-    charts = element("div", distribution, coverage, css="pair")
-    tables = error_table(report.summary), recall_line(report.summary)
-    return _section("How good, and how honest", charts, *tables)
+    charts = element("div", distribution, *error_against(columns), css="pair")
+    return section("How good, and when", error_table(report.summary), recall_line(report.summary), keys, charts)
 
 
-def _gallery(title: str, frames: Sequence[GalleryFrame], report: Report) -> Markup:
-    return _section(title, cards(frames, report.results[0].stamp_ns)) if frames else NOTHING
+def honesty_section(columns: Columns) -> Markup:
+    """Whether the claimed covariances hold; nothing without truth."""
+    if not np.isfinite(columns.nees).any():
+        return NOTHING
+    keys = legend(("estimate", "observed"), ("ideal", "calibrated, 95 % band for independent frames"))
+    reliability = element("div", *reliability_figures(columns), css="trio")
+    diagrams = element("div", *stanford_figures(columns), css="pair")
+    remark = (
+        f"The covariance claims that {100 * (1 - INTEGRITY_RISK):g} % of errors stay below the protection level. "
+        "Below the horizontal line the answer is offered for use; right of the diagonal the claim was wrong."
+    )
+    said = element("p", remark, css="remark")
+    return section("How honest", keys, reliability, nees_table(columns), element("h3", "Integrity"), said, diagrams)
 
 
-def _run(report: Report) -> Markup:
+def run_section(report: Report, columns: Columns) -> Markup:
+    """Drops, latency, configuration and versions."""
     s = report.summary
     facts: dict[str, Any] = {"model": s["model"], "map": s["map"], **report.configuration}
     if s["seed"] is not None:
         facts["seed"] = s["seed"]
     if s["throughput_hz"] is not None:
         facts["throughput"] = f"{s['throughput_hz']:.1f} frames per second"
-    lists = (
-        definitions("Configuration", facts),
-        definitions("Dropped frames", s["dropped"] or {"none": 0}),
-        definitions("Versions", s["versions"]),
-    )
-    return _section("The run", element("div", *lists, css="lists"))
+    operation = element("div", drops_table(s), latency_figure(columns) or NOTHING, css="pair")
+    lists = element("div", definitions("Configuration", facts), definitions("Versions", s["versions"]), css="lists")
+    return section("The run", operation, lists)
 
 
-def _section(title: str, *content: Markup) -> Markup:
+def section(title: str, *content: Markup) -> Markup:
+    """A part of the page under its title."""
     return element("section", element("h2", title), join(*content))

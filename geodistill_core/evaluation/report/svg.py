@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small chart kit: axes, lines, bands and dots as inline SVG, coloured by the page's style sheet."""
+"""A small chart kit: axes, lines, bands, dots and cells as inline SVG, coloured by the page's style sheet."""
 
 from __future__ import annotations
 
@@ -80,9 +80,25 @@ class Chart:
     def dots(self, points: Iterable[tuple[float, float, str]], name: str) -> None:
         """Dots with a tool tip each."""
         for x, y, tip in points:
-            px, py = self.at(x, y)
-            title = element("title", tip)
-            self.marks.append(element("circle", title, css=f"dot {name}", cx=px, cy=py, r=2.6))
+            self._dot(x, y, tip, name)
+
+    def frame_dots(self, points: Iterable[tuple[float, float, str, int]], name: str) -> None:
+        """Dots with a tool tip and the number of the frame that a click leads to."""
+        for x, y, tip, frame in points:
+            self._dot(x, y, tip, name, data_frame=frame)
+
+    def _dot(self, x: float, y: float, tip: str, name: str, **attributes: object) -> None:
+        px, py = self.at(x, y)
+        title = element("title", tip)
+        self.marks.append(element("circle", title, css=f"dot {name}", cx=px, cy=py, r=2.6, **attributes))
+
+    def cells(self, cells: Iterable[tuple[float, float, float, float, float, str]], name: str) -> None:
+        """Rectangles from (x, y) to (x, y) with an opacity and a tool tip each."""
+        for x0, y0, x1, y1, opacity, tip in cells:
+            (left, bottom), (right, top) = self.at(x0, y0), self.at(x1, y1)
+            box = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+            shade = f"{opacity:.2f}"
+            self.marks.append(element("rect", element("title", tip), css=f"cell {name}", fill_opacity=shade, **box))
 
     def ticks_below(self, marks: Iterable[tuple[float, str]], name: str) -> None:
         """Short strokes on the x axis with a tool tip each."""
@@ -92,10 +108,11 @@ class Chart:
             title = element("title", tip)
             self.marks.append(element("line", title, css=f"tick {name}", x1=px, x2=px, y1=base - 9, y2=base))
 
-    def render(self) -> Markup:
-        """The SVG element, scaling with its container."""
+    def render(self, **attributes: object) -> Markup:
+        """The SVG element, scaling with its container; further attributes become its own."""
         box = f"0 0 {self.width} {self.height}"
-        return element("svg", *self._grid(), *self.marks, css="chart", viewBox=box, role="img", aria_label=self.title)
+        named = {"viewBox": box, "role": "img", "aria_label": self.title, **attributes}
+        return element("svg", *self._grid(), *self.marks, css="chart", **named)
 
     def _grid(self) -> list[Markup]:
         right, bottom = self.width - RIGHT, self.height - BOTTOM

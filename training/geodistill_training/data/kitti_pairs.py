@@ -13,15 +13,15 @@ import numpy as np
 from geodistill_core.datasets.check.leak import GroundPlaces
 from geodistill_core.datasets.kitti.frames import Displacement, KittiFrame, draw_displacement, list_file, read_frames
 from geodistill_core.datasets.kitti.images import PlacedTile, aligned_tile, ground_image, north_up_tile
-from geodistill_core.datasets.kitti.pairs import METRES_PER_PIXEL, SHIFT_RANGE_M
+from geodistill_core.datasets.kitti.pairs import SHIFT_RANGE_M
 from geodistill_core.datasets.kitti.records import read_oxts
 from geodistill_core.errors import DatasetError
+from geodistill_core.evaluation.datasets.tiles import aligned_side_px, metric_tile, read_extent_m
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.types import Array, GeoPoint
 from geodistill_training.data.examples import Example, prepare
-from geodistill_training.data.fitted import metric_tile, read_extent_m, same_scale
 from geodistill_training.recipe.data import KittiData
 
 _REGION = "karlsruhe"
@@ -86,11 +86,8 @@ class KittiPairs:
         return prepare(self.network, image, tile, wrap(placed.heading_rad - noise), truth, frame.name)
 
     def _placed(self, frame: KittiFrame, displacement: Displacement) -> PlacedTile:
-        extent_m = read_extent_m(self.network, self.data.tile_extent_m)
         if self.data.tiles == "north_up":
+            extent_m = read_extent_m(self.network, self.data.tile_extent_m)
             return north_up_tile(frame, displacement, extent_m, self.network.metres_per_pixel)
-        side_px = self.network.map_size_px
-        if side_px is None or not same_scale(METRES_PER_PIXEL, self.network.metres_per_pixel):
-            # Even, so that the centre stays; a pixel more on each side for resampling to reach into.
-            side_px = 2 * math.ceil(extent_m / METRES_PER_PIXEL / 2 + 1)
+        side_px = aligned_side_px(self.network, self.data.tile_extent_m)
         return aligned_tile(frame, displacement, self.data.heading_noise_deg, side_px)

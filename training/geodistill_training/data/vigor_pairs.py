@@ -21,12 +21,12 @@ from geodistill_core.datasets.vigor.splits import (
     weak_split,
 )
 from geodistill_core.errors import DatasetError
+from geodistill_core.evaluation.datasets.tiles import metric_tile, whole_tile
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.types import Array
 from geodistill_training.data.examples import Example, prepare
-from geodistill_training.data.fitted import metric_tile, whole_tile
 from geodistill_training.recipe.data import VigorData
 
 _GROUPS = range(4)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -12,6 +13,7 @@ import yaml
 from rich.console import Console
 
 from geodistill_core.cli.output import JsonOption, emit, number, progress, table
+from geodistill_core.cli.replay_options import HeightOption, MountOption, TopicOption, reader_options
 from geodistill_core.errors import ConfigError, GeodistillError
 
 
@@ -22,30 +24,32 @@ def replay(
     results: Annotated[Path, typer.Option("-o", "--output", help="MCAP file for the node's answers.")],
     model: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a checkpoint folder.")] = "tiny",
     rate: Annotated[float, typer.Option(min=0.05, max=20.0, help="Speed of the replay.")] = 1.0,
-    camera_height_m: Annotated[
-        Optional[float],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
-        typer.Option(help="Height of a level camera, where the drive does not state its mount."),
-    ] = None,
+    topic: TopicOption = None,
+    mount: MountOption = None,
+    camera_height_m: HeightOption = None,
+    salvage: Annotated[bool, typer.Option("--salvage", help="Play what is left of a damaged recording.")] = False,
     parameter: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        Optional[list[str]],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
         typer.Option("-p", "--parameter", metavar="NAME:=VALUE", help="Another parameter of the node."),
     ] = None,
     json_path: JsonOption = None,
 ) -> None:
     """Play a drive to the node in a process of its own over DDS, and record what it answers.
 
-    Exits with 3 when images were dropped; every one is accounted for.
+    Exits with 3 when images were dropped; every one is accounted for. Ctrl-C stops playing and accounts for what
+    was played.
     """
     from geodistill_core.bags.source import open_bag
     from geodistill_ros.replay.session import ReplayOptions, live_replay
 
-    options = ReplayOptions(
-        drive, map_path, results, model, rate, camera_height_m, parameters=_parameters(parameter or [])
-    )
-    open_bag(drive)  # an unreadable drive is refused before the bar appears
+    reader = replace(reader_options(topics=topic, mount=mount, camera_height_m=camera_height_m), salvage=salvage)
+    options = ReplayOptions(drive, map_path, results, model, rate, reader, _parameters(parameter or []))
+    open_bag(drive, salvage=salvage)  # an unreadable drive is refused before the bar appears
     with progress(f"live replay {drive.name}") as step:
         summary = live_replay(options, step)
     emit(summary, json_path, lambda out: _print(out, summary))
+    if summary["interrupted"]:
+        raise KeyboardInterrupt
     if summary["answered"] < summary["published"]:
         raise typer.Exit(3)
 

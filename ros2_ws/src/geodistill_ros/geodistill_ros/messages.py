@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import array
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -15,63 +14,29 @@ from sensor_msgs.msg import Image, NavSatFix, NavSatStatus
 from std_msgs.msg import Header
 
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.localization.planar_pose import CovarianceError, UnmeasuredSigmas, convergence_rad, planar_pose
+from geodistill_core.localization.planar_pose import covariance_36 as full_covariance
 from geodistill_core.types import Array, Estimate, GeoPoint
 from geodistill_ros.parameters import NodeParameters
 
-_NORTH_STEP_DEG = 1e-4
-
-
-class CovarianceError(ValueError):
-    """A covariance that is not finite, symmetric and positive definite; the frame must not be published."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanarPose:
-    """Position and yaw in the datum's ENU frame, with their covariance (3x3: east m, north m, yaw rad)."""
-
-    east_m: float
-    north_m: float
-    yaw_rad: float
-    covariance: Array
-
-
-def convergence_rad(datum: LocalFrame, point: GeoPoint) -> float:
-    """Angle from the datum's north to the north at `point`, counter-clockwise (their planes differ)."""
-    step = -_NORTH_STEP_DEG if point.latitude > 0.0 else _NORTH_STEP_DEG
-    east, north = datum.to_enu(point.latitude, point.longitude)
-    east_1, north_1 = datum.to_enu(point.latitude + step, point.longitude)
-    sign = math.copysign(1.0, step)
-    return math.atan2(-sign * (east_1 - east), sign * (north_1 - north))
-
-
-def planar_pose(estimate: Estimate, datum: LocalFrame) -> PlanarPose:
-    """The estimate in the datum's frame; yaw and covariance turn with the meridians' convergence."""
-    east, north = datum.to_enu(estimate.latitude, estimate.longitude)
-    turn = convergence_rad(datum, estimate.point)
-    c, s = math.cos(turn), math.sin(turn)
-    R = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    covariance = R @ np.asarray(estimate.covariance, dtype=np.float64) @ R.T
-    return PlanarPose(float(east), float(north), estimate.yaw_enu_rad + turn, covariance)
+__all__ = [
+    "CovarianceError",
+    "convergence_rad",
+    "covariance_36",
+    "datum_message",
+    "fix_message",
+    "header_of",
+    "heatmap_message",
+    "image_message",
+    "planar_pose",
+    "pose_message",
+]
 
 
 def covariance_36(planar: Array, settings: NodeParameters) -> list[float]:
-    """6x6 row-major (x, y, z, roll, pitch, yaw) around a 3x3 (x, y, yaw); raises CovarianceError.
-
-    z, roll and pitch are not measured: they get the configured sigma, and exactly zero cross terms.
-    """
-    P = np.zeros((6, 6))
-    measured = [0, 1, 5]
-    P[np.ix_(measured, measured)] = (planar + planar.T) / 2
-    P[2, 2] = settings.sigma_z_m**2
-    P[3, 3] = math.radians(settings.sigma_roll_deg) ** 2
-    P[4, 4] = math.radians(settings.sigma_pitch_deg) ** 2
-    if not np.isfinite(P).all():
-        raise CovarianceError(f"covariance {planar.tolist()} is not finite")
-    try:
-        np.linalg.cholesky(P)
-    except np.linalg.LinAlgError:
-        raise CovarianceError(f"covariance {planar.tolist()} is not positive definite") from None
-    return [float(value) for value in P.ravel()]
+    """`planar_pose.covariance_36` with the configured sigmas of z, roll and pitch; raises CovarianceError."""
+    roll_rad, pitch_rad = math.radians(settings.sigma_roll_deg), math.radians(settings.sigma_pitch_deg)
+    return full_covariance(planar, UnmeasuredSigmas(settings.sigma_z_m, roll_rad, pitch_rad))
 
 
 def header_of(stamp_ns: int, frame_id: str) -> Header:

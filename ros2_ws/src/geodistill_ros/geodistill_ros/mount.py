@@ -9,12 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from geodistill_core.camera import R_BODY_OPTICAL, BodyMount
 from geodistill_core.errors import ConfigError
 from geodistill_core.types import Array
 from geodistill_ros.parameters import NodeParameters
-
-# Body-like camera axes (x forward, z up) to the optical frame's (z forward, x right, y down).
-R_BODY_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 class MountUnavailableError(Exception):
@@ -29,17 +27,6 @@ class Mount(Protocol):
 
     def close(self) -> None:
         """Release subscriptions."""
-
-
-def rotation(roll_rad: float, pitch_rad: float, yaw_rad: float) -> Array:
-    """Rz(yaw) Ry(pitch) Rx(roll), 3x3."""
-    cr, sr = math.cos(roll_rad), math.sin(roll_rad)
-    cp, sp = math.cos(pitch_rad), math.sin(pitch_rad)
-    cy, sy = math.cos(yaw_rad), math.sin(yaw_rad)
-    Rx = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
-    Ry = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
-    Rz = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
-    return np.asarray(Rz @ Ry @ Rx)
 
 
 def mount_parameters(T_base_camera: Array, camera_kind: str) -> dict[str, float]:
@@ -60,16 +47,15 @@ class ParameterMount:
     """The mount of the parameters; a pinhole's optical rotation is added here."""
 
     def __init__(self, settings: NodeParameters) -> None:
-        T = np.eye(4)
-        T[:3, :3] = rotation(
+        mount = BodyMount(
+            settings.mount_x_m,
+            settings.mount_y_m,
+            settings.mount_z_m,
             math.radians(settings.mount_roll_deg),
             math.radians(settings.mount_pitch_deg),
             math.radians(settings.mount_yaw_deg),
         )
-        if settings.camera_kind == "pinhole":
-            T[:3, :3] = T[:3, :3] @ R_BODY_OPTICAL
-        T[:3, 3] = settings.mount_x_m, settings.mount_y_m, settings.mount_z_m
-        self._T_base_camera = T
+        self._T_base_camera = mount.matrix(optical=settings.camera_kind == "pinhole")
 
     def lookup(self, camera_frame: str) -> Array:
         """The same mount for every frame."""

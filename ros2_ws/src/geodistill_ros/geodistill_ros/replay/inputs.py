@@ -9,6 +9,7 @@ from typing import Any
 
 from geodistill_core.bags.reader import DriveReader
 from geodistill_core.bags.topics import IMAGE_COMPRESSED, StreamKind
+from geodistill_core.localization.sensor_buffer import HeadingSource
 from geodistill_ros.mount import mount_parameters
 from geodistill_ros.parameters import validated
 
@@ -32,9 +33,10 @@ def node_parameters(reader: DriveReader, map_path: Path, model: str, chosen: Map
         "map": str(map_path),
         "camera_kind": kind,
         "image_transport": "compressed" if _compressed(reader) else "raw",
-        "heading_source": "imu" if StreamKind.ATTITUDE in reader.topics else "course",
+        "heading_source": "imu" if reader.heading_source is HeadingSource.ATTITUDE else "course",
         "max_image_future_s": _FUTURE_TOLERANCE_S,
         "publish_overlay": True,
+        "publish_heatmap": True,
         **mount_parameters(reader.mount(), kind),
         **chosen,
     }

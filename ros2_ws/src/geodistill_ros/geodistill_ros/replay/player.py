@@ -43,7 +43,6 @@ class Player:
             topic: node.create_publisher(_message_class(source.topics[topic].msgtype), topic, 10)
             for topic in self._topics.values()
         }
-        self._stop = threading.Event()
         self.clock_offset_ns = self._find_clock_offset()
         self.published: list[tuple[int, float]] = []
         self.lateness_ms: list[float] = []
@@ -63,13 +62,16 @@ class Player:
             self._publishers[info].publish(self._first(info))
         self._publishers[self._image_topic].publish(with_stamp_zero(self._first(self._image_topic)))
 
-    def play(self, on_image: Callable[[], None]) -> None:
-        """Publish everything at recording pace times rate; returns at the end, or soon after `stop()`."""
+    def play(self, on_image: Callable[[], None], check: Callable[[], None] = lambda: None) -> None:
+        """Publish everything at recording pace times rate.
+
+        `on_image` is called after each image; `check` before each message and while waiting for one, and ends
+        playing by raising.
+        """
         began_s = time.monotonic()
         for message in self._in_order():
             due_s = began_s + (message.log_ns - self._source.start_ns) * 1e-9 / self._rate
-            if not self._tick_until(due_s, message.log_ns):
-                return
+            self._tick_until(due_s, message.log_ns, check)
             self._tick(message.log_ns)
             if message.topic == self._image_topic:
                 now_s = time.monotonic()
@@ -78,10 +80,6 @@ class Player:
             self._publishers[message.topic].publish(message.cdr)
             if message.topic == self._image_topic:
                 on_image()
-
-    def stop(self) -> None:
-        """End `play` early."""
-        self._stop.set()
 
     def _first(self, topic: str) -> bytes:
         return next(iter(self._source.messages([topic]))).cdr
@@ -100,13 +98,13 @@ class Player:
         offset = int(median(image.log_ns - header_stamp_ns(image.cdr) for image in images))
         return offset if abs(offset) > CLOCK_OFFSET_LIMIT_NS else 0
 
-    def _tick_until(self, due_s: float, log_ns: int) -> bool:
-        """Keep the clock running until a message is due; False where playing was stopped."""
+    def _tick_until(self, due_s: float, log_ns: int, check: Callable[[], None]) -> None:
+        """Keep the clock running until a message is due."""
+        check()
         while (left_s := due_s - time.monotonic()) > 0:
-            if self._stop.wait(min(left_s, CLOCK_PERIOD_S)):
-                return False
+            threading.Event().wait(min(left_s, CLOCK_PERIOD_S))
+            check()
             self._tick(log_ns - int(max(due_s - time.monotonic(), 0.0) * self._rate * 1e9))
-        return not self._stop.is_set()
 
     def _tick(self, log_ns: int) -> None:
         now_ns = log_ns - self.clock_offset_ns

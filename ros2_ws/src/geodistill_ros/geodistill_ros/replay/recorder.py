@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's answers into an MCAP file, as received, under their own topics and stamps."""
+"""The node's answers into an MCAP file under their own topics and stamps; pictures become JPEG."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import OccupancyGrid
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, NavSatFix
 
+from geodistill_core.bags.topics import IMAGE_COMPRESSED
 from geodistill_core.bags.writer import BagWriter
+from geodistill_core.evaluation.live.node_pictures import heatmap_jpeg, overlay_jpeg
 from geodistill_ros.replay.cdr import header_stamp_ns
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -30,15 +33,20 @@ class Recorder:
         self._closed = False
         self.received_s: dict[int, float] = {}
         self.pose_topic = f"/{name}/pose"
-        for topic, kind, msgtype, qos in (
-            (self.pose_topic, PoseWithCovarianceStamped, "geometry_msgs/msg/PoseWithCovarianceStamped", _ANSWERS),
-            (f"/{name}/fix", NavSatFix, "sensor_msgs/msg/NavSatFix", _ANSWERS),
-            (f"/{name}/overlay", Image, "sensor_msgs/msg/Image", _ANSWERS),
-            (f"/{name}/datum", NavSatFix, "sensor_msgs/msg/NavSatFix", _LATCHED),
-            ("/diagnostics", DiagnosticArray, "diagnostic_msgs/msg/DiagnosticArray", _ANSWERS),
+        for topic, kind, qos in (
+            (f"/{name}/datum", NavSatFix, _LATCHED),
+            (self.pose_topic, PoseWithCovarianceStamped, _ANSWERS),
+            (f"/{name}/fix", NavSatFix, _ANSWERS),
+            ("/diagnostics", DiagnosticArray, _ANSWERS),
         ):
-            writer.add_topic(topic, msgtype, latched=qos is _LATCHED)
-            node.create_subscription(kind, topic, self._taking(topic), qos, raw=True)
+            writer.add_topic(topic, f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}", latched=qos is _LATCHED)
+            node.create_subscription(kind, topic, self._taking(topic, bytes), qos, raw=True)
+        for topic, kind, encode in (
+            (f"/{name}/heatmap", OccupancyGrid, heatmap_jpeg),
+            (f"/{name}/overlay", Image, overlay_jpeg),
+        ):
+            writer.add_topic(f"{topic}/compressed", IMAGE_COMPRESSED)
+            node.create_subscription(kind, topic, self._taking(f"{topic}/compressed", encode), _ANSWERS, raw=True)
 
     def wait_for_poses(self, count: int, timeout_s: float) -> bool:
         """Wait until `count` poses have arrived; False where they did not."""
@@ -50,16 +58,15 @@ class Recorder:
         with self._lock:
             self._closed = True
 
-    def _taking(self, topic: str) -> Callable[[Any], None]:
+    def _taking(self, topic: str, encode: Callable[[bytes], bytes]) -> Callable[[Any], None]:
         def take(cdr: bytes) -> None:
-            now_s = time.monotonic()
+            now_s, stamp_ns, message = time.monotonic(), header_stamp_ns(cdr), encode(cdr)
             with self._lock:
                 if self._closed:
                     return
-                stamp_ns = header_stamp_ns(cdr)
                 if topic == self.pose_topic:
                     self.received_s[stamp_ns] = now_s
                     self._lock.notify_all()
-                self._writer.write_cdr(topic, cdr, max(stamp_ns, 0))
+                self._writer.write_cdr(topic, message, max(stamp_ns, 0))
 
         return take

@@ -19,6 +19,7 @@ from rclpy.node import Node
 
 from geodistill_core.bags.reader import DriveReader, ReaderOptions, read_drive
 from geodistill_core.bags.writer import BagWriter
+from geodistill_core.evaluation.interrupt import interrupts_between_frames
 from geodistill_ros.replay.control import NodeControl, NodeControlError, NodeStatus
 from geodistill_ros.replay.inputs import node_parameters, node_remappings, played_topics
 from geodistill_ros.replay.node_process import NODE_COMMAND, NodeProcess
@@ -50,7 +51,7 @@ class ReplayOptions:
     results: Path
     model: str = "tiny"
     rate: float = 1.0
-    camera_height_m: float | None = None
+    reader: ReaderOptions = ReaderOptions()  # noqa: RUF009 - frozen
     parameters: Mapping[str, Any] = field(default_factory=dict)
     domain_id: int = field(default_factory=own_domain)
     command: Sequence[str] = NODE_COMMAND
@@ -59,14 +60,15 @@ class ReplayOptions:
 def live_replay(options: ReplayOptions, step: Step = lambda count: None) -> dict[str, Any]:
     """Play a drive to the real node and account for every image; `step(1)` is called per image.
 
-    Writes the node's answers to `options.results`, its log beside them. Sets this process's ROS environment
+    Writes the node's answers to `options.results`, its log beside them. After Ctrl-C playing stops, and the account
+    is that of the images that were played, with `interrupted`. Sets this process's ROS environment
     (loopback only, image transport), as DDS reads it when the first context is made.
 
     Raises:
         BagError: the drive cannot be read, or lacks a stream or the camera's mount.
         NodeControlError: the node refused to start, died or hangs; the message carries its own words.
     """
-    reader = read_drive(options.drive, ReaderOptions(camera_height_m=options.camera_height_m))
+    reader = read_drive(options.drive, options.reader)
     parameters = node_parameters(reader, options.map, options.model, options.parameters)
     topics = played_topics(reader, parameters)
     os.environ.update(with_image_transport(os.environ))
@@ -102,7 +104,7 @@ def _play(options: ReplayOptions, reader: DriveReader, stage: Stage, step: Step)
         control.activate()
         wait_for_inputs(control, player.matched, len(stage.topics))
         before = prove_transport(control, player.prime)
-        player.play(lambda: _on_image(stage.process, step))
+        interrupted = _played(player, lambda: _on_image(stage.process, step))
         status = _last_answer(control, len(player.published) + before.count("images.received"))
         recorder.wait_for_poses(status.count("images.answered"), _QUIET_S)
         control.deactivate()
@@ -115,10 +117,21 @@ def _play(options: ReplayOptions, reader: DriveReader, stage: Stage, step: Step)
         "rate": options.rate,
         "results": str(options.results),
         "configure_s": configured_s,
+        "interrupted": interrupted,
         "clock_offset_s": player.clock_offset_ns * 1e-9,
         "exit_code": stage.process.stop(),
         **summarize(player.published, recorder.received_s, status.since(before), player.lateness_ms),
     }
+
+
+def _played(player: Player, on_image: Callable[[], None]) -> bool:
+    """Play the drive; true where Ctrl-C ended that early."""
+    with interrupts_between_frames() as check:
+        try:
+            player.play(on_image, check)
+        except KeyboardInterrupt:
+            return True
+    return False
 
 
 def _on_image(process: NodeProcess, step: Step) -> None:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
+from geodistill_core.datasets.kitti.pairs import METRES_PER_PIXEL
 from geodistill_core.geometry.resize import resize
 from geodistill_core.maps.raster import RasterSource
 from geodistill_core.models.base import AnyNetwork
+from geodistill_core.models.overhead_matching import OverheadMatcher
 from geodistill_core.types import MapTile
 
 _SAME_SCALE = 1e-3
@@ -25,14 +28,22 @@ def read_extent_m(network: AnyNetwork, any_extent_m: float) -> float:
     return any_extent_m if network.map_size_px is None else network.map_size_px * network.metres_per_pixel
 
 
-def whole_tile(tile: MapTile, network: AnyNetwork) -> MapTile:
-    """The whole tile resized to the network's size; it keeps its extent, and so gets metres per pixel of its own.
+def aligned_side_px(network: AnyNetwork, any_extent_m: float) -> int:
+    """Width of the aligned KITTI tile that `metric_tile` needs: the network's where the resolution is one."""
+    if network.map_size_px is not None and same_scale(METRES_PER_PIXEL, network.metres_per_pixel):
+        return network.map_size_px
+    # Even, so that the centre stays; a pixel more on each side for resampling to reach into.
+    return 2 * math.ceil(read_extent_m(network, any_extent_m) / METRES_PER_PIXEL / 2 + 1)
 
-    The network must read one size only.
+
+def whole_tile(tile: MapTile, network: AnyNetwork) -> MapTile:
+    """The whole tile resized to the network's size, by the network's habit.
+
+    It keeps its extent, and so gets metres per pixel of its own. The network must read one size only.
     """
     side = network.map_size_px
     assert side is not None
-    rgb = resize(tile.rgb, side, side, "pil")
+    rgb = resize(tile.rgb, side, side, network.resize if isinstance(network, OverheadMatcher) else "pil")
     metres_per_pixel = tile.metres_per_pixel * tile.valid.shape[0] / side
     key = f"{tile.key}/whole/{side}"
     return replace(tile, rgb=rgb, valid=np.ones((side, side), np.bool_), metres_per_pixel=metres_per_pixel, key=key)

@@ -16,7 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.evaluation.backbones import stand_in
+from geodistill_core.evaluation.bench.backbones import stand_in
 from geodistill_core.models.backbones.dinov2 import FrozenDinov2
 from geodistill_core.models.base import AnyNetwork, Geometry, GroundInput, MapInput
 from geodistill_core.models.registry import architecture, build
@@ -67,7 +67,8 @@ def inputs(network: AnyNetwork) -> tuple[MapInput, GroundInput]:
     return tile, ground
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The CPU's name."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -148,7 +149,7 @@ def bench(names: list[str], options: BenchOptions, step: Callable[[], None] = la
         networks = [bench_network(name, options, step) for name in names]
     finally:
         torch.set_num_threads(threads)
-    machine = {"processor": _processor(), "threads": options.threads}
+    machine = {"processor": processor(), "threads": options.threads}
     return {
         "backend": "torch",
         "precision": "fp32",
