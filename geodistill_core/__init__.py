@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geodistill_core.types import CameraModel, Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior, Status
+from geodistill_core.types import (
+    CameraModel,
+    Estimate,
+    GeoPoint,
+    GroundImage,
+    HeatMap,
+    MapTile,
+    Prior,
+    Status,
+    forward_optical_mount,
+    level_mount,
+)
 
 if TYPE_CHECKING:
     from geodistill_core.bags.drive_writer import DriveWriter
@@ -25,6 +36,8 @@ __all__ = [
     "MapTile",
     "Prior",
     "Status",
+    "forward_optical_mount",
+    "level_mount",
     "open_map",
 ]
 

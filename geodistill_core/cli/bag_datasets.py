@@ -23,7 +23,7 @@ _TEXT_LIMIT = 160
 Root = Annotated[Path, typer.Argument(help="Folder of the data set.")]
 Output = Annotated[
     Optional[Path],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
-    typer.Option("-o", "--output", help="Folder for the recordings and their maps [drives/DATASET-PART]."),
+    typer.Option("-o", "--output", help="Folder for the recordings and their maps (default: drives/DATASET-PART)."),
 ]
 Limit = Annotated[
     Optional[int],  # noqa: UP045
@@ -42,7 +42,7 @@ ChunkKib = Annotated[int, typer.Option(help="Size of MCAP's chunks, 64 to 256: w
 RawImages = Annotated[bool, typer.Option(help="Images as sensor_msgs/Image, not as the files that they are.")]
 Jobs = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(help="Files or pictures made at a time; the result is the same [the number of cores, at most 8]."),
+    typer.Option(help="Files or pictures made at a time; the result is the same (default: one a core, at most 8)."),
 ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+from rich.markup import escape
 
 from geodistill_core.cli.bag_datasets import GnssSigma, Root, Seed
 from geodistill_core.cli.dataset_summary import print_dataset_summary
@@ -34,7 +35,7 @@ Device = Annotated[str, typer.Option(help="Where the network runs under the pape
 TableOption = Annotated[str, typer.Option("--table", help="Table of the samples: csv or parquet.")]
 Output = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("-o", "--output", help="Folder for metrics.json, run.json and frames.csv [runs/DATASET-…-MODEL]."),
+    typer.Option("-o", "--output", help="Folder for metrics, run.json and frames.csv (default: runs/DATASET-…-MODEL)."),
 ]
 
 
@@ -136,6 +137,6 @@ def _run(evaluation: Evaluation, folder: Path, json_path: str | None) -> None:
         notes().print("stopped; the same command goes on from here")
         raise
     emit(summary, json_path, lambda out: print_dataset_summary(out, summary))
-    notes().print(f"[dim]samples: {folder / f'frames{evaluation.table}'}[/dim]")
+    notes().print(f"[dim]samples: {escape(str(folder / f'frames{evaluation.table}'))}[/dim]", soft_wrap=True)
     if is_partial(summary):
         raise typer.Exit(3)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 JobsOption = Annotated[
     Optional[int],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
-    typer.Option("-j", "--jobs", min=1, max=256, help="How many drives run at a time [1; with --ray no limit]."),
+    typer.Option("-j", "--jobs", min=1, max=256, help="Drives that run at a time (default: 1; with --ray no limit)."),
 ]
 RayOption = Annotated[
     Optional[str],  # noqa: UP045

@@ -48,7 +48,7 @@ def replay(
     ] = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("-o", "--output", help="Folder for report, metrics, results.mcap, trajectories [runs/DRIVE]."),
+        typer.Option("-o", "--output", help="Folder for report, metrics, answers, trajectories (default: runs/DRIVE)."),
     ] = None,
     prior: Annotated[str, typer.Option(help="gaussian, or flat: the image's likelihood alone.")] = "gaussian",
     topic: TopicOption = None,
@@ -65,12 +65,12 @@ def replay(
     salvage: SalvageOption = False,
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, max=256, help="CPU threads of the network; figures depend on them [1; live: all]."),
+        typer.Option(min=1, max=256, help="CPU threads; figures depend on them (default: 1; live: all)."),
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Play the drive to the ROS 2 node instead.")] = False,
     rate: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(min=0.05, max=20.0, help="Speed of a live replay [1]."),
+        typer.Option(min=0.05, max=20.0, help="Speed of a live replay (default: 1)."),
     ] = None,
     jobs: JobsOption = None,
     ray: RayOption = None,
@@ -86,8 +86,8 @@ def replay(
     byte for byte every time (latency and throughput are null unless --timing is given). Exits with 3 when
     frames were dropped or lost to damage. Ctrl-C leaves a report of what was done, marked as incomplete.
 
-    Several drives go to OUTPUT/drives/NAME and are merged in OUTPUT [runs/fleet], with the same figures however they
-    are spread. Run again, what is finished is kept.
+    Several drives go to OUTPUT/drives/NAME and are merged in OUTPUT (default: runs/fleet), with the same figures
+    however they are spread. Run again, what is finished is kept.
     """
     from geodistill_core.errors import ConfigError
     from geodistill_core.evaluation.live.replay import replay_live

@@ -55,11 +55,11 @@ SensorOption = Annotated[
 ]
 GnssSigmaOption = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option(min=0.1, max=100.0, help="Sigma in metres of a GNSS fix that states none [10]."),
+    typer.Option(min=0.1, max=100.0, help="Sigma in metres of a GNSS fix that states none (default: 10)."),
 ]
 HeadingSigmaOption = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option(min=0.1, max=180.0, help="Sigma in degrees of an IMU heading that states none [10]."),
+    typer.Option(min=0.1, max=180.0, help="Sigma in degrees of an IMU heading that states none (default: 10)."),
 ]
 TruthOption = Annotated[
     Optional[str],  # noqa: UP045
@@ -67,20 +67,20 @@ TruthOption = Annotated[
         "--truth",
         metavar="TOPIC|FILE.tum",
         help="Ground truth: a topic with PoseStamped, PoseWithCovarianceStamped, Odometry or NavSatFix (RTK), or a "
-        "trajectory file [/ground_truth/pose].",
+        "trajectory file (default: /ground_truth/pose).",
     ),
 ]
 TruthDatumOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         metavar="LATITUDE,LONGITUDE",
-        help="Where on earth the truth's metres east and north count from [/ground_truth/datum].",
+        help="Where on earth the truth's metres east and north count from (default: /ground_truth/datum).",
     ),
 ]
 TruthOffsetOption = Annotated[float, typer.Option(help="Seconds to add to the truth's stamps.")]
 TruthGapOption = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option(help="How many seconds two truths may lie apart for the truth between them to be known [0.5]."),
+    typer.Option(help="Seconds that two truths may lie apart for the truth between them to be known (default: 0.5)."),
 ]
 SalvageOption = Annotated[
     bool, typer.Option("--salvage", help="Read a damaged recording as far as it can be, and list what is lost.")

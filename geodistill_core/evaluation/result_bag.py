@@ -17,7 +17,7 @@ from geodistill_core.bags.topics import IMAGE_COMPRESSED, NAV_SAT_FIX, TF_MESSAG
 from geodistill_core.bags.writer import BagWriter, typestore
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.overlay import heatmap_picture, render_overlay
-from geodistill_core.localization.planar_pose import UnmeasuredSigmas, covariance_36, planar_pose
+from geodistill_core.localization.planar_pose import PlanarPose, UnmeasuredSigmas, covariance_36, planar_pose
 from geodistill_core.types import Estimate, GeoPoint
 
 POSE_TOPIC = "/geodistill/pose"
@@ -68,9 +68,10 @@ class ResultBag:
         """Record pose, fix, frame, heat map and overlay of an answered frame; raises CovarianceError."""
         local = self._frame or self._place(frame, estimate)
         stamp_ns = estimate.stamp_ns
-        self._writer.write(POSE_TOPIC, pose_message(estimate, local), stamp_ns)
+        pose = planar_pose(estimate, local)
+        self._writer.write(POSE_TOPIC, _pose_message(stamp_ns, pose), stamp_ns)
         self._writer.write(FIX_TOPIC, _fix_message(estimate), stamp_ns)
-        self._writer.write(TF_TOPIC, _frame_message(estimate, local), stamp_ns)
+        self._writer.write(TF_TOPIC, _frame_message(stamp_ns, pose), stamp_ns)
         prior = frame.frame_prior.prior.point if frame.frame_prior else None
         truth = frame.truth.point if frame.truth else None
         pictures = {
@@ -99,14 +100,14 @@ class ResultBag:
         self._writer.__exit__(kind, error, trace)
 
 
-def pose_message(estimate: Estimate, datum: LocalFrame) -> Any:
+def _pose_message(stamp_ns: int, pose: PlanarPose) -> Any:
     """`PoseWithCovarianceStamped` of the base in the map frame (z = 0, level); raises CovarianceError."""
-    pose, types = planar_pose(estimate, datum), typestore().types
+    types = typestore().types
     half = pose.yaw_rad / 2.0
     turned = types["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=math.sin(half), w=math.cos(half))
     place = types["geometry_msgs/msg/Point"](x=pose.east_m, y=pose.north_m, z=0.0)
     return types[POSE_TYPE](
-        header=compose.header(estimate.stamp_ns, MAP_FRAME),
+        header=compose.header(stamp_ns, MAP_FRAME),
         pose=types["geometry_msgs/msg/PoseWithCovariance"](
             pose=types["geometry_msgs/msg/Pose"](position=place, orientation=turned),
             covariance=np.array(covariance_36(pose.covariance, _UNMEASURED)),
@@ -114,12 +115,12 @@ def pose_message(estimate: Estimate, datum: LocalFrame) -> Any:
     )
 
 
-def _frame_message(estimate: Estimate, datum: LocalFrame) -> Any:
+def _frame_message(stamp_ns: int, pose: PlanarPose) -> Any:
     """Where the answer's frame lies in the map frame."""
-    pose, T = planar_pose(estimate, datum), np.eye(4)
+    T = np.eye(4)
     cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
     T[:2, :2], T[:2, 3] = ((cos, -sin), (sin, cos)), (pose.east_m, pose.north_m)
-    return compose.moving_transform(estimate.stamp_ns, MAP_FRAME, ANSWER_FRAME, T)
+    return compose.moving_transform(stamp_ns, MAP_FRAME, ANSWER_FRAME, T)
 
 
 def _fix_message(estimate: Estimate) -> Any:

@@ -17,38 +17,38 @@ _ESTIMATE_COLOUR = (255, 64, 64)
 _PRIOR_COLOUR = (64, 160, 255)
 _OPACITY = 0.75
 _TRUTH_COLOUR = (64, 255, 96)
+# OpenCV makes its table anew for every picture
+_INFERNO = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_INFERNO).reshape(256, 3)[:, ::-1].copy()
 
 
 def _lay_heat(picture: Array, estimate: Estimate) -> None:
     """Draw the position marginal over the picture of the tile [N, N, 3], into which it fits."""
     heatmap, tile = estimate.heatmap, estimate.tile
     position, size = heatmap.position(), picture.shape[0]
-    peak = float(position.max())
     side = round(position.shape[1] * heatmap.metres_per_cell * size / (tile.rgb.shape[1] * tile.metres_per_pixel))
-    strength = cv2.resize(
-        (position / peak if peak > 0 else position).astype(np.float32),
-        (side, side),
-        interpolation=cv2.INTER_LINEAR,
+    strength = _strength(position)
+    colours, opacity = (
+        cv2.resize(layer, (side, side), interpolation=cv2.INTER_LINEAR)
+        for layer in (_inferno(strength), strength * _OPACITY)
     )
-    strength = np.sqrt(np.clip(strength, 0, 1))
-    margin, opacity = (size - side) // 2, strength * _OPACITY
+    margin = (size - side) // 2
     window = picture[margin : margin + side, margin : margin + side]
-    window[:] = cv2.blendLinear(np.ascontiguousarray(window), _inferno(strength), 1.0 - opacity, opacity)
+    window[:] = cv2.blendLinear(np.ascontiguousarray(window), colours, 1.0 - opacity, opacity)
+
+
+def _strength(position: Array) -> Array:
+    """Square root of the probability relative to the peak, so that weak modes are seen: float32 [H, W] in 0..1."""
+    return np.sqrt(position / max(float(position.max()), 1e-30), dtype=np.float32)
 
 
 def _inferno(strength: Array) -> Array:
     """0..1 [H, W] as colours [H, W, 3] uint8 RGB."""
-    bgr = cv2.applyColorMap((strength * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+    return np.asarray(_INFERNO.take((strength * 255.0).astype(np.uint8), axis=0))
 
 
 def heatmap_picture(position: Array) -> Array:
-    """A position marginal [H, W] in colour on black, north up, a pixel for each cell: [H, W, 3] uint8 RGB.
-
-    Brightness is the square root of the probability relative to the peak, so that weak modes are seen.
-    """
-    strength = np.sqrt(position / max(float(position.max()), 1e-30))
-    return _inferno(strength)
+    """A position marginal [H, W] in colour on black, north up, a pixel for each cell: [H, W, 3] uint8 RGB."""
+    return _inferno(_strength(position))
 
 
 def _draw_cross(picture: Array, at: tuple[float, float], colour: tuple[int, int, int], arm: int) -> None:

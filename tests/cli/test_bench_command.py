@@ -54,3 +54,22 @@ def test_a_map_bench_too_small_to_mean_anything_is_refused(geodistill, option, v
     done = geodistill("bench", "map", option, value)
     assert done.code == 2
     assert value in done.err
+
+
+def test_a_replays_parts_are_measured_and_held_against_their_limits(geodistill, checkpoint):
+    done = geodistill("bench", "replay", "--model", checkpoint, "--frames", "6", "--json", "-")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    spent, limits = result["milliseconds_a_frame"], result["limits"]
+    assert 0 < spent["decode"] < spent["intake"] and spent["overhead"] > 0
+    assert result["intake_hz"] == pytest.approx(1e3 / spent["intake"])
+    assert (limits["overhead_ms"], limits["intake_hz"]) == (5.0, 30.0)
+    within = spent["overhead"] <= limits["overhead_ms"] and result["intake_hz"] >= limits["intake_hz"]
+    assert result["within_limits"] is within
+    shown = geodistill("bench", "replay", "--model", checkpoint, "--frames", "6")
+    assert shown.code == 0 and "decode and projection" in shown.out
+
+
+def test_a_drive_too_short_to_measure_is_refused(geodistill):
+    done = geodistill("bench", "replay", "--frames", "4")
+    assert done.code == 2 and "frames 4" in done.err

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import sys
 import time
 
 import pytest
+import typer
+from rich.text import Text
 
 from geodistill_core import __version__
 from geodistill_core.cli import main as frame
@@ -41,6 +44,24 @@ def test_every_verb_has_help(geodistill, verb):
     ran = geodistill(verb, "--help")
     assert ran.code == 0 and f"geodistill {verb}" in ran.out
     assert "install-completion" not in ran.out
+
+
+def commands_of(verb):
+    """The verb's command and those below it."""
+    module, _, attribute = frame.VERBS[verb][0].partition(":")
+    waiting = [typer.main.get_command(getattr(importlib.import_module(module), attribute))]
+    while waiting:
+        command = waiting.pop()
+        yield command
+        waiting += getattr(command, "commands", {}).values()
+
+
+@pytest.mark.parametrize("verb", sorted(frame.VERBS))
+def test_help_shows_all_that_it_was_given(verb):
+    for command in commands_of(verb):
+        texts = [command.help or "", *(getattr(parameter, "help", None) or "" for parameter in command.params)]
+        for text in texts:
+            assert Text.from_markup(text).plain == text
 
 
 def test_help_imports_nothing_heavy():

@@ -119,15 +119,21 @@ def test_a_senseless_number_of_jobs_is_refused_with_its_limits(count):
         in_processes(count)
 
 
+def spawned():
+    """Processes that this one has spawned, whichever test did."""
+    children = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True)
+    return {line.split()[0] for line in children.stdout.splitlines() if "spawn_main" in line}
+
+
 def test_an_abandoned_run_leaves_no_process_behind(tmp_path):
     jobs = drive_jobs(bags(tmp_path, a="", b="slow"), tmp_path / "out")
+    before = spawned()
     fates = in_processes(2)(do_as_told, jobs)
     assert next(fates).name == "a"
-    children = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True)
-    assert children.stdout.count("spawn_main") == 2
+    ours = spawned() - before
+    assert len(ours) == 2
     fates.close()
-    left = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True)
-    assert "spawn_main" not in left.stdout
+    assert not spawned() & ours
 
 
 def test_a_cluster_that_is_not_there_is_named_with_the_way_out(tmp_path):

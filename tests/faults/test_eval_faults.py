@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Incomplete data sets under evaluation: every sample that is lost is named with its line, and counted."""
+"""R08 and R09: incomplete data sets under evaluation: every sample that is lost is named with its line, and counted."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def label_lines(root):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_missing_panorama_is_named_with_the_line_that_lists_it(vigor, tmp_path, protocol):
+def test_r09_a_missing_panorama_is_named_with_the_line_that_lists_it(vigor, tmp_path, protocol):
     name = label_lines(vigor)[1][2].split()[0]
     (vigor / CITY / "panorama" / name).unlink()
     summary = vigor_summary(vigor, tmp_path, protocol)
@@ -75,7 +75,7 @@ def test_a_missing_panorama_is_named_with_the_line_that_lists_it(vigor, tmp_path
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_label_outside_of_its_tile_is_rejected_with_its_line(vigor, tmp_path, protocol):
+def test_r09_a_label_outside_of_its_tile_is_rejected_with_its_line(vigor, tmp_path, protocol):
     path, lines = label_lines(vigor)
     fields = lines[1].split()
     fields[2] = "-321.0"
@@ -89,7 +89,7 @@ def test_a_label_outside_of_its_tile_is_rejected_with_its_line(vigor, tmp_path, 
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_kitti_frames_without_record_or_picture_are_skipped_and_named(kitti, tmp_path, protocol):
+def test_r08_kitti_frames_without_record_or_picture_are_skipped_and_named(kitti, tmp_path, protocol):
     drive = kitti / "raw_data" / DAY / DRIVE
     (drive / "oxts" / "data" / "0000000004.txt").unlink()
     (drive / "image_02" / "data" / "0000000009.png").write_bytes(b"")
@@ -102,7 +102,7 @@ def test_kitti_frames_without_record_or_picture_are_skipped_and_named(kitti, tmp
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"49.01 8.42\n", b"a b c d e f g\n"])
-def test_an_inertial_record_that_says_nothing_loses_its_frame_only(kitti, tmp_path, content):
+def test_r08_an_inertial_record_that_says_nothing_loses_its_frame_only(kitti, tmp_path, content):
     (kitti / "raw_data" / DAY / DRIVE / "oxts" / "data" / "0000000003.txt").write_bytes(content)
     summary = kitti_summary(kitti, tmp_path, "paper")
     assert summary["frames_localized"] == 2
@@ -118,7 +118,7 @@ def test_up_to_a_twentieth_of_unreadable_samples_is_not_partial():
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_an_empty_satellite_image_costs_no_more_than_its_frame(tmp_path, protocol):
+def test_r08_an_empty_satellite_image_costs_no_more_than_its_frame(tmp_path, protocol):
     root = photographed(kitti_tree(tmp_path / "kitti", listed=tuple(RECORDS)))
     (root / "satmap" / frame_name(9)).write_bytes(b"")
     summary = kitti_summary(root, tmp_path, protocol)

@@ -24,7 +24,10 @@ PAIRS = 8
 @cache
 def pairs():
     first = SEEDS["validation"].start
-    return [sample_pair(next(iter(VALIDATION_STYLES)), first, index, "easy", tile_extent_m=REACH_M) for index in range(PAIRS)]
+    return [
+        sample_pair(next(iter(VALIDATION_STYLES)), first, index, "easy", tile_extent_m=REACH_M)
+        for index in range(PAIRS)
+    ]
 
 
 def shifted(tile, map_sigma_m):

@@ -21,7 +21,7 @@ def kitti_evaluation(
     lists: Path | None = None,
     camera_height_m: float = CAMERA_HEIGHT_M,
 ) -> Evaluation:
-    """What is asked on a list of KITTI (in `lists`, or in `root`); `dataset_eval.evaluate` answers it.
+    """What is asked on a list of KITTI (in `lists`, or in `root`); `evaluate` answers it.
 
     Raises:
         DatasetError: the list is missing or holds no frame.

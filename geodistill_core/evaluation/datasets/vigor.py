@@ -16,7 +16,7 @@ from geodistill_core.types import DEFAULT_CAMERA_HEIGHT_M
 def vigor_evaluation(
     root: Path, split: VigorSplit, asked: Asked, camera_height_m: float = DEFAULT_CAMERA_HEIGHT_M
 ) -> Evaluation:
-    """What is asked on a part of VIGOR, which states no camera height; `dataset_eval.evaluate` answers it.
+    """What is asked on a part of VIGOR, which states no camera height; `evaluate` answers it.
 
     Raises:
         DatasetError: a label file is missing or holds no sample.

@@ -2,7 +2,7 @@
 """Many drives, one localizer: which folder each drive gets, and what becomes of it.
 
 A drive that cannot be run is a `Fate` with a reason and does not stop the others. Where drives run is a matter
-of the `Runner`: one after another here, in processes (`workers`), on a Ray cluster (`fleet_ray`).
+of the `Runner`: one after another here, in `processes`, on a Ray `cluster`.
 """
 
 from __future__ import annotations

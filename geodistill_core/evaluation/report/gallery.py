@@ -65,7 +65,7 @@ class FrameGallery:
         self._limit = sample
         self._worst_limit = worst
         self._stride = 1
-        while expected > 2 * sample * self._stride:
+        while expected > sample * self._stride:
             self._stride *= 2
         self._count = 0
         self._even: list[GalleryFrame] = []

@@ -94,6 +94,7 @@ def render_city(job: CityJob, data: SynthData, network: NetworkRecipe) -> None:
     else:
         flats = [sample_flat(job.style, job.seed, k, data.tile_extent_m) for k in range(data.flats_per_city)]
         rows = {"tile": np.stack([tile for tile, _ in flats]), "source": np.stack([source for _, source in flats])}
+    job.path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{job.path.name}.", dir=job.path.parent) as temporary:
         made = Path(temporary) / "city"
         made.mkdir()
@@ -129,7 +130,6 @@ def city_jobs(data: SynthData, network: NetworkRecipe, root: Path, kind: Kind) -
 def render_cache(data: SynthData, network: NetworkRecipe, root: Path, kind: Kind, workers: int) -> list[Path]:
     """Render what is missing (resumable) and return the cities' folders in order."""
     jobs = city_jobs(data, network, root, kind)
-    jobs[0].path.parent.mkdir(parents=True, exist_ok=True)
     missing = [job for job in jobs if not job.path.is_dir()]
     if missing:
         spawn = multiprocessing.get_context("spawn")
