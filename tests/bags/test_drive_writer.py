@@ -93,6 +93,7 @@ def test_a_real_minute_of_driving_becomes_a_bag_with_every_reading(tmp_path):
     assert imus[0][1].linear_acceleration.z == pytest.approx(9.545, abs=1e-3)
     # a receiver in a car is metres off, not tens
     fixes = messages_of(path, "/gnss/fix")
+    assert all(list(fix.position_covariance[[0, 4]]) == [25.0, 25.0] for _, fix in fixes)
     times = np.array([stamp for stamp, _ in truths])
     apart = []
     for stamp, fix in fixes[::20]:

@@ -18,21 +18,10 @@ from geodistill_core.evaluation.metrics import frame_errors
 from geodistill_core.evaluation.synth_eval import SynthSplit, evaluate_synth
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.models import build
-from geodistill_core.models.manifest import Manifest, Probe
 from geodistill_core.types import Prior
+from tests.evaluation.untrained import manifest_of
 
-MANIFEST = Manifest(
-    name="untrained",
-    architecture="tiny",
-    inputs={},
-    metres_per_pixel=0.25,
-    preprocessing="none",
-    training={},
-    calibration=None,
-    sha256="0" * 64,
-    probe=Probe(seed=0, expected=(0.0,) * 8, tolerance=0.1),
-    licence="Apache-2.0",
-)
+MANIFEST = manifest_of("untrained")
 
 
 def test_the_published_test_set_has_400_pairs_in_sixteen_unseen_cities():
