@@ -13,6 +13,7 @@ from geodistill_core.errors import ConfigError
 from geodistill_core.maps.address import TileAddress
 from geodistill_core.maps.presets import preset_names, preset_text
 from geodistill_core.maps.spec import SourceSpec, load_source, parse_source
+from geodistill_core.maps.tile_requests import map_url
 
 XYZ = {
     "name": "aerial",
@@ -216,10 +217,10 @@ def test_a_wms_is_asked_for_the_tile_in_web_mercator_metres():
 def test_a_wms_1_3_is_asked_in_the_axis_order_of_its_system_and_1_1_in_x_y():
     box = (8.0, 47.0, 9.0, 48.0)
     new, old = source(WMS, crs="EPSG:4326"), source(WMS, crs="EPSG:4326", version="1.1.1")
-    assert query(new.map_url(box, 10, 10))["BBOX"] == "47.0,8.0,48.0,9.0"
-    assert query(old.map_url(box, 10, 10))["BBOX"] == "8.0,47.0,9.0,48.0"
-    assert query(old.map_url(box, 10, 10))["SRS"] == "EPSG:4326"
-    assert query(source(WMS, crs="EPSG:25832").map_url((1, 2, 3, 4), 9, 9))["BBOX"] == "1.0,2.0,3.0,4.0"
+    assert query(map_url(new, box, 10, 10))["BBOX"] == "47.0,8.0,48.0,9.0"
+    assert query(map_url(old, box, 10, 10))["BBOX"] == "8.0,47.0,9.0,48.0"
+    assert query(map_url(old, box, 10, 10))["SRS"] == "EPSG:4326"
+    assert query(map_url(source(WMS, crs="EPSG:25832"), (1, 2, 3, 4), 9, 9))["BBOX"] == "1.0,2.0,3.0,4.0"
 
 
 def test_a_wms_address_with_a_query_keeps_it():
