@@ -37,6 +37,8 @@ class Map:
         key = f"{self.valid} {self.version}"
         return MapTile(rgb, valid, center, metres_per_pixel, key, provisional=self.provisional)
 
+    tile_ahead = tile
+
 
 class Counting:
     """A network that counts its encodings; `during` runs in each."""
@@ -113,6 +115,29 @@ def test_frame_that_comes_while_its_tile_is_being_encoded_waits_and_does_not_enc
     go_on.set()
     first.join(20.0), second.join(20.0)
     assert len(got) == 1 and len(world.network.encoded) == 1
+
+
+def test_tile_encoded_while_another_thread_read_the_map_is_not_encoded_again(world):
+    read = world.map.tile
+
+    def slowly(*question):
+        tile = read(*question)
+        world.map.tile = read
+        world.tiles.prepare(HERE)  # the other thread is faster
+        return tile
+
+    world.map.tile = slowly
+    world.tiles.around(HERE)
+    assert len(world.network.encoded) == 1
+
+
+def test_rest_ends_encoding_until_the_vehicle_is_followed_again(world):
+    ahead = Ahead(world.tiles.prepare)
+    ahead.follow(0, HERE)
+    ahead.rest()
+    assert not ahead.step() and world.network.encoded == []
+    ahead.follow(SECOND_NS, HERE)
+    assert ahead.step()
 
 
 def test_failed_encoding_is_raised_and_tried_again(world):
