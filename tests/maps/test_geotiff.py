@@ -188,6 +188,9 @@ def test_unusable_rasters_are_refused_with_a_remedy(tmp_path):
     bare = make(tmp_path / "b.tif", quarters(), None, 5e5, 5.2e6, 0.5)
     with pytest.raises(MapError, match="no geo-reference"):
         open_map(bare)
+    nowhere = make(tmp_path / "d.tif", quarters(), 'LOCAL_CS["site",UNIT["metre",1]]', 5e5, 5.2e6, 0.5)
+    with pytest.raises(MapError, match=r"d\.tif is in a coordinate system of no known place.*-a_srs EPSG"):
+        open_map(nowhere)
     one_band = quarters()[..., :1]
     palette = make(tmp_path / "c.tif", one_band, "EPSG:32632", 5e5, 5.2e6, 0.5, photometric="PALETTE")
     with pytest.raises(MapError, match="-expand rgb"):
