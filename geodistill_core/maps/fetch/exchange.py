@@ -17,6 +17,7 @@ from geodistill_core.maps.fetch.addresses import Place, redirected
 from geodistill_core.maps.fetch.body import read_body, read_small
 from geodistill_core.maps.fetch.connections import Connections
 from geodistill_core.maps.fetch.network import Allowance
+from geodistill_core.maps.fetch.proxies import proxy_for
 from geodistill_core.maps.fetch.results import FetchError
 from geodistill_core.maps.secret import MaskingFilter, Secret
 
@@ -83,7 +84,8 @@ class Exchange:
         keyed = {} if secret is None else self._spec.key_headers(secret)
         self._allowance.until = time.monotonic() + min(within_s, TOTAL_S)
         _asking.secret = secret
-        with _failures(first.host, within_s):
+        proxy = proxy_for(first)
+        with _failures(first.host if proxy is None else f"{first.host} (through the proxy {proxy.url})", within_s):
             for _ in range(_MOST_REDIRECTS + 1):
                 place = Place.of(url)
                 # Where a service sends its clients on to, its own address says all that is needed.
