@@ -89,7 +89,8 @@ class MosaicSource(GriddedSource):
     @staticmethod
     def _distances_m(sheets: list[_Sheet], point: GeoPoint) -> Array:
         """From their middles, [sheets]."""
-        at = np.array([(sheet.bounds.center.longitude, sheet.bounds.center.latitude) for sheet in sheets]).reshape(-1, 2)
+        middles = [sheet.bounds.center for sheet in sheets]
+        at = np.array([(middle.longitude, middle.latitude) for middle in middles]).reshape(-1, 2)
         return np.asarray(_GEOD.inv(*at.T, np.full(len(at), point.longitude), np.full(len(at), point.latitude))[2])
 
     def nearest_coverage(self, center: GeoPoint) -> GeoPoint:

@@ -16,6 +16,12 @@ DecodedTile = tuple[Array, Array | None]
 """rgb [size, size, 3] uint8, and the validity mask or None where all is valid."""
 
 
+def bytes_of(pixels: DecodedTile | None) -> int:
+    """What a decoded tile takes in memory, roughly."""
+    parts = () if pixels is None else pixels
+    return 256 + sum(part.nbytes for part in parts if part is not None)
+
+
 def read_cells(window: Window, size: int, read: Callable[[int, int], DecodedTile | None]) -> Pixels:
     """A window put together from square cells of `size` pixels; `read(column, row)` gives them or None."""
     rgb = np.zeros((window.height, window.width, 3), np.uint8)

@@ -13,8 +13,8 @@ from geodistill_core.maps.cache import Cached, MemoryCache, Validators
 from geodistill_core.maps.decode import decode_tile
 from geodistill_core.maps.fetch import Absent, Fetched, Unchanged
 from geodistill_core.maps.remote.pyramid import PyramidSource
-from geodistill_core.maps.remote.source import Piece, bytes_of
-from geodistill_core.maps.slippy import DecodedTile
+from geodistill_core.maps.remote.source import Piece
+from geodistill_core.maps.slippy import DecodedTile, bytes_of
 from geodistill_core.maps.target import Target
 
 # What came from disk is looked up there again after this time: its age is known there.
