@@ -19,6 +19,7 @@ from rasterio.windows import Window as RasterWindow
 
 from geodistill_core.errors import MapError
 from geodistill_core.geometry.bounds import GeoBounds
+from geodistill_core.maps.decode import stated_sigma_m
 from geodistill_core.maps.grid import PixelGrid, Pixels, Window
 from geodistill_core.maps.gridded import GriddedSource
 from geodistill_core.maps.source import MapInfo
@@ -111,7 +112,9 @@ class GeoTiffSource(GriddedSource, PixelGrid):
         self._transform = self._dataset.transform
         middle = np.array(self._size) / 2
         self._middle_x = float(_apply(self._transform, middle[0], middle[1])[0])
-        self.attribution = self._dataset.tags().get("TIFFTAG_COPYRIGHT", "").strip()
+        tags = self._dataset.tags()
+        self.attribution = tags.get("TIFFTAG_COPYRIGHT", "").strip()
+        self.map_sigma_m = stated_sigma_m(tags.get("map_sigma_m", ""))
 
     @property
     def size(self) -> tuple[int, int]:

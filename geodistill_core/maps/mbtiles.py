@@ -11,7 +11,7 @@ from typing import Any
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.geometry.bounds import GeoBounds
-from geodistill_core.maps.decode import plain_text
+from geodistill_core.maps.decode import plain_text, stated_sigma_m
 from geodistill_core.maps.slippy_source import SlippySource
 
 
@@ -35,7 +35,7 @@ class MBTilesSource(SlippySource):
             self._database.close()
             raise
         self.attribution = plain_text(self._metadata.get("attribution", ""))
-        self.map_sigma_m = _positive(self._metadata.get("map_sigma_m", ""))
+        self.map_sigma_m = stated_sigma_m(self._metadata.get("map_sigma_m", ""))
 
     def _query(self, statement: str, *arguments: int) -> list[tuple[Any, ...]]:
         try:
@@ -90,12 +90,3 @@ class MBTilesSource(SlippySource):
         super().close()
         with self._lock:
             self._database.close()
-
-
-def _positive(text: str) -> float:
-    """The number of metres, 0 for what is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return 0.0
-    return value if 0.0 < value < 100.0 else 0.0

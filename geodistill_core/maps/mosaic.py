@@ -32,6 +32,7 @@ class _Sheet:
     bounds: GeoBounds
     metres_per_pixel: float
     attribution: str
+    map_sigma_m: float
 
 
 def _open(path: Path) -> GeoTiffSource:
@@ -43,7 +44,7 @@ def _open(path: Path) -> GeoTiffSource:
 def _measure(path: Path) -> _Sheet:
     with _open(path) as source:
         info = source.info()
-    return _Sheet(path, info.bounds, info.metres_per_pixel, info.attribution)
+    return _Sheet(path, info.bounds, info.metres_per_pixel, info.attribution, source.map_sigma_m)
 
 
 def _bounds_of(target: Target) -> GeoBounds:
@@ -68,6 +69,7 @@ class MosaicSource(GriddedSource):
         self._sheets = [_measure(path) for path in paths]
         self._edges = np.array([[s.bounds.west, s.bounds.south, s.bounds.width, s.bounds.north] for s in self._sheets])
         self.attribution = "; ".join(dict.fromkeys(sheet.attribution for sheet in self._sheets if sheet.attribution))
+        self.map_sigma_m = max(sheet.map_sigma_m for sheet in self._sheets)
         # What is dropped here closes when the last reader lets go of it.
         self._open = lru_cache(maxsize=_OPEN_FILES)(_open)
 

@@ -27,7 +27,7 @@ from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.geometry.bounds import GeoBounds
 from geodistill_core.maps.cache import MemoryCache
-from geodistill_core.maps.decode import plain_text
+from geodistill_core.maps.decode import plain_text, stated_sigma_m
 from geodistill_core.maps.slippy_source import SlippySource
 
 ReadBytes = Callable[[int, int], bytes]
@@ -87,15 +87,15 @@ class Archive:
             raise MapError(f"{self._name} holds no tiles")
         return self._span(entry)
 
-    def attribution(self, read: ReadBytes) -> str:
-        """As the metadata say, without markup."""
+    def stated(self, read: ReadBytes) -> tuple[str, float]:
+        """The attribution without markup, and `map_sigma_m` (0 where unknown), as the metadata say."""
         span = self._header["metadata_offset"], self._header["metadata_length"]
         try:
             metadata = json.loads(self._unpack(self._exactly(read, *span))) if span[1] else {}
-            text = str(metadata.get("attribution", ""))
+            attribution, sigma_m = (str(metadata.get(name, "")) for name in ("attribution", "map_sigma_m"))
         except (AttributeError, RecursionError, *_DAMAGE) as error:
             raise MapError(f"{self._name} has damaged metadata; copy the file again") from error
-        return plain_text(text)
+        return plain_text(attribution), stated_sigma_m(sigma_m)
 
     def _descend(self, read: ReadBytes, choose: Callable[[list[Entry]], Entry | None]) -> Entry | None:
         offset, length = self._header["root_offset"], self._header["root_length"]
@@ -160,7 +160,7 @@ class PMTilesFile(SlippySource):
             self._archive = Archive(self._read, str(path))
             a_tile = self._read(*self._archive.any_tile(self._read))
             super().__init__(str(path), self._archive.zooms, self._archive.bounds, a_tile)
-            self.attribution = self._archive.attribution(self._read)
+            self.attribution, self.map_sigma_m = self._archive.stated(self._read)
         except BaseException:
             self._file.close()
             raise
