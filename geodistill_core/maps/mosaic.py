@@ -78,7 +78,7 @@ class MosaicSource(GriddedSource):
         touching = [self._sheets[index] for index in np.flatnonzero(self._touching(_bounds_of(target)))]
         distances_m = self._distances_m(touching, target.center)
         # To two digits: sheets of one survey measure a little differently from place to place.
-        fineness = [float(f"{sheet.metres_per_pixel:.1e}") for sheet in touching]
+        fineness = np.array([float(f"{sheet.metres_per_pixel:.1e}") for sheet in touching])
         for index in np.lexsort((distances_m, fineness)):
             yield self._open(touching[index].path)
 
@@ -86,14 +86,17 @@ class MosaicSource(GriddedSource):
         """Which sheets share a point with the rectangle, as `GeoBounds.touches`, [sheets] bool."""
         west, south, width, north = self._edges.T
         in_latitude = (south <= around.north) & (around.south <= north)
-        return in_latitude & (((around.west - west) % 360.0 <= width) | ((west - around.west) % 360.0 <= around.width))
+        in_longitude = ((around.west - west) % 360.0 <= width) | ((west - around.west) % 360.0 <= around.width)
+        return np.asarray(in_latitude & in_longitude)
 
     @staticmethod
     def _distances_m(sheets: list[_Sheet], point: GeoPoint) -> Array:
         """From their middles, [sheets]."""
         middles = [sheet.bounds.center for sheet in sheets]
-        at = np.array([(middle.longitude, middle.latitude) for middle in middles]).reshape(-1, 2)
-        return np.asarray(_GEOD.inv(*at.T, np.full(len(at), point.longitude), np.full(len(at), point.latitude))[2])
+        longitude = np.array([middle.longitude for middle in middles])
+        latitude = np.array([middle.latitude for middle in middles])
+        here = np.full_like(longitude, point.longitude), np.full_like(latitude, point.latitude)
+        return np.asarray(_GEOD.inv(longitude, latitude, *here)[2])
 
     def nearest_coverage(self, center: GeoPoint) -> GeoPoint:
         """The nearest point of the nearest sheet."""

@@ -17,6 +17,7 @@ from geodistill_core import __version__
 from geodistill_core.errors import ConfigError
 from geodistill_core.maps import spec_checks, tile_requests, url_template
 from geodistill_core.maps.secret import Secret
+from geodistill_core.maps.tile_grid import WEB_MERCATOR
 
 if TYPE_CHECKING:
     from geodistill_core.maps.address import TileAddress
@@ -58,6 +59,7 @@ class SourceSpec(BaseModel):
 
     `url` is a template: {z} {x} {y} {-y} {quadkey} for xyz, {z} {x} {y} for tms, the OGC names {TileMatrix} {TileCol}
     {TileRow} for a RESTful WMTS; the service's address for wms and a WMTS by query; the file's for cog and pmtiles.
+    A WMTS that is not in the Web Mercator set has `crs`, `origin` (east, north) and `scale_denominators` of its zooms.
     {s} is one of `subdomains`, {r} is "@2x" where `scale` is 2, {key} is the key in the environment variable `key_env`;
     it goes into the request header `key_header` too: a name, then a word to stand before the key where one is wanted.
     `tile_size` times `scale` is the side of the pictures in pixels. `max_age_s` holds where the service names no age.
@@ -86,6 +88,8 @@ class SourceSpec(BaseModel):
     styles: str = ""
     version: Literal["1.1.1", "1.3.0"] = "1.3.0"
     crs: Annotated[str, Field(pattern=r"^EPSG:\d{4,6}$")] = "EPSG:3857"
+    origin: tuple[float, float] | None = None
+    scale_denominators: tuple[Annotated[float, Field(gt=0.0, le=1e12)], ...] = ()
     format: Literal["image/png", "image/jpeg", "image/webp"] = "image/png"
     max_age_s: Annotated[float, Field(ge=0.0, le=3.2e8)] = 30 * 86_400.0
     max_connections: Annotated[int, Field(ge=1, le=8)] = 2
@@ -116,6 +120,12 @@ class SourceSpec(BaseModel):
     def tile_pixels(self) -> int:
         """Side of one picture in pixels."""
         return self.tile_size * self.scale
+
+    @property
+    def is_slippy(self) -> bool:
+        """Whether its tiles are those of Web Mercator's zoom levels; else they lie in a grid of its own."""
+        by_kind = {"wms": self.crs == WEB_MERCATOR, "wmts": not self.scale_denominators}
+        return by_kind.get(self.kind, self.kind in ("xyz", "tms"))
 
     @property
     def user_agent(self) -> str:
