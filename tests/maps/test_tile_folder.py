@@ -11,7 +11,8 @@ import pytest
 
 from geodistill_core.errors import MapError
 from geodistill_core.geometry import mercator
-from geodistill_core.maps import RasterSource, open_map, write_mbtiles
+from geodistill_core.maps import RasterSource, grid, open_map, write_mbtiles
+from geodistill_core.maps.slippy import SlippyGrid
 from geodistill_core.types import GeoPoint
 
 PLACE = GeoPoint(47.4, 8.5)
@@ -98,6 +99,21 @@ def test_a_warm_tile_decodes_no_picture_again(archive, tmp_path, monkeypatch):
                 patch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded again"))
                 for step in range(5):
                     map_.tile(GeoPoint(47.4 + 1e-6 * step, 8.5), 80.0, 0.25)
+
+
+def test_a_coarse_picture_of_a_fine_map_reads_it_in_strips(archive, monkeypatch):
+    read, sizes = SlippyGrid.read, []
+
+    def counted(self, window):
+        sizes.append(window.width * window.height)
+        return read(self, window)
+
+    with open_map(archive) as map_:
+        whole = map_.tile(PLACE, 85.0, 2.0)
+        monkeypatch.setattr(grid, "_STRIP_PIXELS", 20_000)
+        monkeypatch.setattr(SlippyGrid, "read", counted)
+        assert map_.tile(PLACE, 85.0, 2.0).key == whole.key
+    assert len(sizes) > 10 and max(sizes) <= 20_000 < sum(sizes)
 
 
 def test_what_is_no_tile_is_refused_in_words(tmp_path):
