@@ -23,7 +23,9 @@ _NODES = (1.0 - np.cos(np.pi * np.arange(7) / 6)) / 2.0
 # the target pixel as four samples do, in a third of the time. Each neighbour's share that comes closest is this times
 # the excess over one source pixel.
 _SOFTENED, _SHARE = 1.4, 0.206
-_BLOCK = 512
+# A target is filled in blocks of so many pixels a side, and of so many samples where pixels take many: the projection
+# of degrees near a pole squeezes one axis alone.
+_BLOCK, _SAMPLED_BLOCK = 512, 2048
 _MARGIN = 2
 # A scale this close to a whole number is that number.
 _WHOLE = 1e-3
@@ -77,8 +79,9 @@ def _steps(nodes: Array, target: Target) -> _Steps:
     return _Steps(decimation, (0.0, 0.0), max(1, math.ceil(excess.max() + 1.0 - _WHOLE)))
 
 
-def _blocks(side: int) -> Iterator[tuple[slice, slice]]:
-    spans = [slice(start, min(start + _BLOCK, side)) for start in range(0, side, _BLOCK)]
+def _blocks(side: int, samples: int) -> Iterator[tuple[slice, slice]]:
+    size = min(_BLOCK, max(1, _SAMPLED_BLOCK // samples))
+    spans = [slice(start, min(start + size, side)) for start in range(0, side, size)]
     return itertools.product(spans, spans)
 
 
@@ -155,7 +158,7 @@ def resample(target: Target, grid: PixelGrid) -> Pixels:
     if not np.isfinite(nodes).all():
         return rgb, valid
     steps = _steps(nodes, target)
-    for rows, columns in _blocks(target.side):
+    for rows, columns in _blocks(target.side, steps.samples):
         positions = _positions(rows, target.side, steps.samples), _positions(columns, target.side, steps.samples)
         rgb[rows, columns], valid[rows, columns] = _fill_block(nodes, positions, grid, steps)
     return rgb, valid

@@ -6,6 +6,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import rasterio
@@ -16,7 +17,7 @@ from rasterio.transform import from_origin
 
 from geodistill_core.errors import MapError
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.maps import open_map
+from geodistill_core.maps import open_map, resample
 from geodistill_core.types import GeoPoint
 
 REAL = Path(__file__).parents[2] / "../shared/data/geotiff"
@@ -129,6 +130,21 @@ def test_projected_rasters_across_the_antimeridian(tmp_path, crs):
     assert tile.rgb.mean() == pytest.approx(reference, abs=1.0)
     offsets = [tile.rgb.shape[0] // 2 + step for step in (-40, 40)]
     assert [int(tile.rgb[r, c, 0]) for r in offsets for c in offsets] == [40, 80, 120, 160]
+
+
+def test_degrees_near_a_pole_are_sampled_block_by_block(tmp_path, monkeypatch):
+    remap, sides = cv2.remap, []
+    monkeypatch.setattr(resample, "_SAMPLED_BLOCK", 256)
+    monkeypatch.setattr(
+        cv2, "remap", lambda image, x, *rest, **how: sides.append(x.shape) or remap(image, x, *rest, **how)
+    )
+    pixel = 4e-6
+    path = make(tmp_path / "a.tif", quarters(800), "EPSG:4326", 8.0 - 400 * pixel, 80.0 + 400 * pixel, pixel)
+    with open_map(path) as map_:
+        # A pixel is 0.45 m long and 0.08 m wide: 16 of them lie side by side on one of the tile's.
+        tile = map_.tile(GeoPoint(80.0, 8.0), 48.0, 1.2)
+    assert max(max(shape) for shape in sides) <= 256 and len(sides) > 4
+    assert_quarters_meet_at_the_centre(tile)
 
 
 @pytest.mark.parametrize("with_overviews", [False, True])
