@@ -41,9 +41,7 @@ class _Origin:
         self.service = self.map if isinstance(self.map, RemoteSource) else None
         self.spec = None if self.service is None else self.service.spec
         spec = self.spec
-        self.as_is = spec is not None and (
-            spec.kind in ("xyz", "tms", "wmts") or (spec.kind == "wms" and spec.crs == "EPSG:3857")
-        )
+        self.as_is = spec is not None and spec.is_slippy
         self.tile_pixels = spec.tile_pixels if spec is not None and self.as_is else 256
         self.source_id = f"local-{Path(source).resolve().name}" if spec is None else spec.source_id
 
@@ -52,7 +50,7 @@ class _Origin:
         from geodistill_core.geometry import mercator
         from geodistill_core.maps.remote.file_source import FileSource
 
-        if self.spec is not None and not isinstance(self.service, FileSource):
+        if self.spec is not None and self.as_is:
             return self.spec.zooms[1]
         if isinstance(self.service, FileSource):
             self.service.open()
@@ -108,7 +106,7 @@ def _zooms(text: str | None, origin: _Origin) -> list[int]:
     zooms = list(range(first, last + 1))
     if not zooms:
         raise ConfigError(f"--zoom {text} descends; write the coarser level first")
-    if origin.spec is not None:
+    if origin.spec is not None and origin.as_is:
         for zoom in zooms:
             origin.spec.require_zoom(zoom)
     return zooms

@@ -26,6 +26,8 @@ from geodistill_core.types import Array
 
 SIDE = 1024
 _RED, _ORANGE, _OUTSIDE = (214, 40, 40), (244, 162, 97), (235, 235, 235)
+_LEGEND = ("red: failed; orange: not at the source; grey: not asked for", "red: no imagery")
+_LINE, STRIP = 18, 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def find_holes(source: MapSource) -> Holes:
     if isinstance(source, RemoteSource):
         raise ConfigError(f"{info.location} is a service; run `map fetch` for an area, and look for holes in its file")
     held = _by_tile(Path(info.location), info.zooms[-1]) if info.kind == "mbtiles" else _by_sampling(source)
-    return Holes(held.covered, _with_text(held.picture, info.attribution), held.tiles, held.missing)
+    lines = [info.attribution or "no attribution stated", _LEGEND[held.missing is None]]
+    return Holes(held.covered, _with_text(held.picture, lines), held.tiles, held.missing)
 
 
 def _by_sampling(source: MapSource) -> Holes:
@@ -172,12 +175,13 @@ def _tiles(database: sqlite3.Connection, zoom: int) -> Iterator[tuple[tuple[int,
         yield (column, row), rgb, np.ones(rgb.shape[:2], np.float32) if valid is None else valid.astype(np.float32)
 
 
-def _with_text(picture: Array, attribution: str) -> Array:
-    """At least 256 pixels wide, the attribution on a strip below."""
-    factor = -(-256 // picture.shape[1])
+def _with_text(picture: Array, lines: list[str]) -> Array:
+    """At least 384 pixels wide, the lines on a strip below."""
+    factor = -(-384 // picture.shape[1])
     large = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
-    canvas = Image.new("RGB", (large.shape[1], large.shape[0] + 22), (20, 20, 20))
+    canvas = Image.new("RGB", (large.shape[1], large.shape[0] + STRIP), (20, 20, 20))
     canvas.paste(Image.fromarray(large), (0, 0))
-    text = attribution or "no attribution stated"
-    ImageDraw.Draw(canvas).text((6, large.shape[0] + 4), text, (240, 240, 240), ImageFont.load_default(13))
+    text, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    for number, line in enumerate(lines):
+        text.text((6, large.shape[0] + 4 + number * _LINE), line, (240, 240, 240), font)
     return np.asarray(canvas)

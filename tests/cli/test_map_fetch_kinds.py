@@ -63,7 +63,7 @@ KINDS = {
     "cog": ("cog", "", {}),
     "pmtiles": ("pmtiles", "", {}),
     "wms": ("wms", "/wms", {"layers": "map", "zooms": [17, 20]}),
-    "wms in UTM": ("wms", "/wms", {"layers": "map", "crs": "EPSG:26913", "zooms": [0, 26]}),
+    "wms in UTM": ("wms", "/wms", {"layers": "map", "crs": "EPSG:26913", "zooms": [21, 25]}),
     "wmts": ("wmts", "/wmts", {"layer": "map", "tile_matrix_set": "GoogleMapsCompatible", "zooms": [17, 20]}),
     "tms": ("tms", "/tms/{z}/{x}/{y}.png", {"zooms": [17, 20]}),
     "xyz of 512 pixels": ("xyz", "/512/{z}/{x}/{y}.png", {"zooms": [16, 19], "tile_size": 512}),

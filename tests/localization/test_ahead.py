@@ -17,8 +17,8 @@ GEOD = Geod(ellps="WGS84")
 HERE, SECOND_NS = GeoPoint(47.5, 8.7), 10**9
 
 
-def at(bearing_deg, metres):
-    longitude, latitude, _ = GEOD.fwd(HERE.longitude, HERE.latitude, bearing_deg, metres)
+def at(bearing_deg, metres, start=HERE):
+    longitude, latitude, _ = GEOD.fwd(start.longitude, start.latitude, bearing_deg, metres)
     return GeoPoint(latitude, longitude)
 
 
@@ -163,6 +163,33 @@ def test_no_frame_of_a_drive_encodes_its_own_tile(world):
         assert len(world.network.encoded) == before, f"frame {number} encoded"
         ahead.step()
     assert 8 <= len(world.network.encoded) <= 14
+
+
+def test_noisy_fixes_cost_few_more_encodings_and_most_frames_find_theirs_done(world):
+    """60 s at 10 m/s, a fix of 3 m and a slow drift each second, five images a second that follow the last fix."""
+
+    def drive(tiles, ahead):
+        rng, error_m, encoding = np.random.default_rng(1), np.zeros(2), 0
+        before = len(world.network.encoded)
+        for number in range(300):
+            if number % 5 == 0:
+                error_m = 0.95 * error_m + 0.312 * rng.normal(0.0, 3.0, 2)
+                fix = at(0.0, error_m[0], at(90.0, 2.0 * number + error_m[1]))
+                if ahead is not None:
+                    ahead.follow(number * SECOND_NS // 5, fix, yaw_enu_rad=0.0, speed_mps=10.0)
+            known = len(world.network.encoded)
+            tiles.around(at(90.0, 2.0 * (number % 5), fix))
+            encoding += len(world.network.encoded) > known
+            if ahead is not None:
+                ahead.step()
+        return encoding, len(world.network.encoded) - before
+
+    other = EncodedTiles(world.network, world.map, extent_m=96.0, grid_m=8.0, capacity=16)
+    tiles = EncodedTiles(world.network, world.map, extent_m=96.0, grid_m=8.0, capacity=16)
+    waiting, without = drive(other, None)
+    still_waiting, with_ahead = drive(tiles, Ahead(tiles.prepare))
+    assert waiting == without > 60
+    assert still_waiting < 0.15 * waiting and with_ahead < 1.25 * without
 
 
 def test_velocity_comes_from_the_fixes_where_nothing_measures_it():
