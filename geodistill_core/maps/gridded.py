@@ -25,8 +25,8 @@ def _tile_key(target: PlaneTarget, pixels: Pixels) -> str:
     digest = hashlib.blake2b(digest_size=16)
     center = target.center
     digest.update(np.array([center.latitude, center.longitude, target.metres_per_pixel], "<f8").tobytes())
-    for part in pixels:
-        digest.update(np.ascontiguousarray(part).data)
+    digest.update(np.ascontiguousarray(pixels[0]).data)
+    digest.update(np.packbits(pixels[1]).data)
     return digest.hexdigest()
 
 

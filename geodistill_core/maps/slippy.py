@@ -46,8 +46,9 @@ ZOOM_SLACK = 1.1
 def suitable_zoom(zooms: Sequence[int], target: Target, tile_size: int) -> int:
     """The coarsest of ascending zoom levels that is as fine as the target, else the finest."""
     latitude = min(max(target.center.latitude, -mercator.MAX_LATITUDE), mercator.MAX_LATITUDE)
+    coarsest_m = mercator.metres_per_pixel(latitude, 0, tile_size)
     for zoom in zooms:
-        if mercator.metres_per_pixel(latitude, zoom, tile_size) <= ZOOM_SLACK * target.metres_per_pixel:
+        if coarsest_m / (1 << zoom) <= ZOOM_SLACK * target.metres_per_pixel:
             return zoom
     return zooms[-1]
 

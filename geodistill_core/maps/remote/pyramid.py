@@ -42,12 +42,13 @@ class PyramidSource(RemoteSource):
         """The tiles of the next less detailed level that hold a tile."""
         return (address.parent,)
 
-    def grids(self, target: Target) -> list[PixelGrid]:
-        """The zoom level that suits the target, then less detailed ones of which something is at hand."""
+    def grids(self, target: Target) -> Iterable[PixelGrid]:
+        """The zoom level that suits the target; for its gaps, less detailed ones of which something is at hand."""
         best = self.zoom_for(target)
-        stand_ins = range(best - 1, max(best - _STAND_IN_ZOOMS, self.zooms()[0]) - 1, -1)
-        at_hand = (zoom for zoom in stand_ins if any(self._shows(address) for address in self.under(target, zoom)))
-        return [self.level(zoom) for zoom in (best, *at_hand)]
+        yield self.level(best)
+        for zoom in range(best - 1, max(best - _STAND_IN_ZOOMS, self.zooms()[0]) - 1, -1):
+            if any(self._shows(address) for address in self.under(target, zoom)):
+                yield self.level(zoom)
 
     def pixels_at_hand(self, column: int, row: int, zoom: int) -> DecodedTile | None:
         """A tile's pixels, None where there is none at hand."""
