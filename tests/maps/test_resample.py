@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.maps import RasterSource
+from geodistill_core.maps.grid import PixelGrid
+from geodistill_core.maps.resample import resample
+from geodistill_core.maps.target import PlaneTarget
 from geodistill_core.types import GeoPoint
 
 PLACE = GeoPoint(47.37, 8.54)
@@ -64,6 +67,41 @@ def test_stripes_finer_than_the_tile_s_pixels_blur_to_grey_instead_of_aliasing(m
     # The mean over a width of r source pixels deviates from grey by at most half a stripe: 100 / r.
     assert np.abs(tile.rgb.astype(float) - 100.0).max() <= 100.0 * 0.05 / metres_per_pixel + 3.0
     assert tile.rgb.mean() == pytest.approx(100.0, abs=1.0)
+
+
+def wave(x: np.ndarray) -> np.ndarray:
+    """Up and down in steps of 8 within 64 pixels."""
+    return 8.0 * np.abs((x + 32.0) % 64.0 - 32.0)
+
+
+class BentGrid(PixelGrid):
+    """A wave along x = 1.2 east + bend; `bend_px` is how far the picture's corners lie off a straight map."""
+
+    def __init__(self, bend_px: float) -> None:
+        self.frame, self.bend_px = LocalFrame(PLACE), bend_px
+
+    def x(self, east_px: np.ndarray) -> np.ndarray:
+        return 1000.0 + 1.2 * east_px + self.bend_px * (east_px / 250.0) ** 2
+
+    def to_pixel(self, latitude, longitude):
+        east, north = self.frame.to_enu(latitude, longitude)
+        return self.x(east / 0.1), 1000.0 - 1.2 * north / 0.1
+
+    def read(self, window):
+        row = wave(window.column + np.arange(window.width) + 0.5)
+        picture = np.broadcast_to(np.rint(row)[None, :, None], (window.height, window.width, 3))
+        return picture.astype(np.uint8), np.ones(picture.shape[:2], bool)
+
+
+@pytest.mark.parametrize("bend_px", [0.0, 0.005, 0.02, 0.5, 8.0])
+def test_a_bent_map_is_followed(bend_px):
+    grid = BentGrid(bend_px)
+    rgb, _ = resample(PlaneTarget(PLACE, 500, 0.1), grid)
+    at = grid.x(np.arange(500) + 0.5 - 250.0)
+    expected = wave(at)
+    smooth = (expected > 16.0) & (expected < 240.0)
+    off_px = np.abs(rgb[250, :, 0] - expected)[smooth] / 8.0
+    assert off_px.max() < 0.2 and off_px.mean() < 0.06
 
 
 def area_weights(side: int, reach: float, ratio: float) -> np.ndarray:
