@@ -118,8 +118,8 @@ def _confirm(guess: Estimate, origin: _Origin, yes: bool) -> None:
     said = f"{guess.count} tiles ({by_zoom}), about {guess.bytes / 1e6:.0f} MB"
     if origin.spec is not None:
         origin.spec.require_preload(guess.count)
-        connections = origin.spec.max_connections
-        notes().print(f"{said}, from {origin.spec.name} over {connections} connections at most", markup=False)
+        said += f", from {origin.spec.name} over {origin.spec.max_connections} connections at most"
+    notes().print(said, markup=False)
     if guess.count <= ASK_ABOVE or yes:
         return
     if not sys.stdin.isatty():

@@ -83,11 +83,11 @@ class MapSite:
         if query.get("REQUEST", "").lower() != "gettile":
             return Reply(wmts_capabilities(self.info, url, self.zooms), "text/xml")
         try:
-            place = [int(query[name]) for name in ("TILEMATRIX", "TILECOL", "TILEROW")]
+            zoom, column, row = (int(query[name]) for name in ("TILEMATRIX", "TILECOL", "TILEROW"))
             image_format = FORMATS[query.get("FORMAT", "image/png")]
         except (KeyError, ValueError):
             return Reply(b"TILEMATRIX, TILEROW, TILECOL and a FORMAT of ours are needed\n", status=400)
-        return self._tile(*place, 256, image_format)
+        return self._tile(zoom, column, row, 256, image_format)
 
     def _tile(self, zoom: int, column: int, row: int, side: int, image_format: str) -> Reply:
         # A tile of 512 pixels is as fine as one of 256 a zoom level down.
