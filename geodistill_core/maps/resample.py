@@ -135,6 +135,11 @@ def _interpolate(pixels: Pixels, sample: Sample, steps: _Steps) -> Pixels:
     return np.rint(np.clip(color, 0.0, 255.0)).astype(np.uint8), covered
 
 
+def nothing(height: int, width: int) -> Pixels:
+    """Pixels of which none is valid."""
+    return np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.bool_)
+
+
 def _fill_block(nodes: Array, positions: tuple[Array, Array], grid: PixelGrid, steps: _Steps) -> Pixels:
     """The pixels at (rows, columns) positions, given as fractions of the target's side."""
     (rows, columns), decimation = positions, steps.decimation
@@ -147,6 +152,8 @@ def _fill_block(nodes: Array, positions: tuple[Array, Array], grid: PixelGrid, s
             f"{size[0]} x {size[1]} source pixels for one block: the map's projection cannot serve this place"
         )
     pixels = grid.read_means(Window(*(int(value) * decimation for value in (*low, *size))), decimation)
+    if not pixels[1].any():
+        return nothing(len(rows) // steps.samples, len(columns) // steps.samples)
     corner = (low + 0.5)[:, None, None]
     matrix = _straight(points - corner, len(rows), len(columns))
     if matrix is not None:
@@ -174,18 +181,25 @@ def reach(target: Target, grid: PixelGrid) -> tuple[Array, Array] | None:
     return np.floor(nodes.min(axis=(1, 2))) - margin, np.ceil(nodes.max(axis=(1, 2))) + margin
 
 
-def resample(target: Target, grid: PixelGrid) -> Pixels:
-    """Fill the target from the grid: rgb [side, side, 3] uint8 and valid [side, side] bool."""
-    rgb = np.zeros((target.side, target.side, 3), np.uint8)
-    valid = np.zeros((target.side, target.side), np.bool_)
+def resample(target: Target, grid: PixelGrid, onto: Pixels | None = None) -> Pixels:
+    """Fill the target from the grid: rgb [side, side, 3] uint8 and valid [side, side] bool.
+
+    What is valid of `onto` stays; the rest of it is filled in place.
+    """
+    rgb, valid = onto or nothing(target.side, target.side)
     nodes = _node_pixels(target, grid)
     if not np.isfinite(nodes).all():
         return rgb, valid
     steps = _steps(nodes, target)
     for rows, columns in _blocks(target.side, steps.samples):
+        if valid[rows, columns].all():
+            continue
         positions = _positions(rows, target.side, steps.samples), _positions(columns, target.side, steps.samples)
-        filled = _fill_block(nodes, positions, grid, steps)
-        if filled[1].shape == valid.shape:
-            return filled
-        rgb[rows, columns], valid[rows, columns] = filled
+        block = _fill_block(nodes, positions, grid, steps)
+        if onto is None and block[1].shape == valid.shape:
+            return block
+        lacking = block[1] & ~valid[rows, columns]
+        if lacking.any():
+            rgb[rows, columns][lacking] = block[0][lacking]
+            valid[rows, columns] |= lacking
     return rgb, valid

@@ -15,7 +15,7 @@ from remote import REAL
 
 from geodistill_core.errors import MapError
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.maps import mosaic, open_map
+from geodistill_core.maps import mosaic, open_map, resample
 from geodistill_core.types import GeoPoint
 
 PLACE = GeoPoint(47.4, 9.0)
@@ -113,6 +113,21 @@ def test_a_tile_opens_the_sheets_that_it_shows_and_keeps_them_open(quilt, monkey
         assert opened == ["11.tif"]
         source.tile(LocalFrame(PLACE).point(50.0, 0.0), 60.0, 0.5)
         assert opened == ["11.tif", "21.tif"]
+
+
+def test_what_one_sheet_has_filled_is_not_read_from_another(quilt, monkeypatch):
+    monkeypatch.setattr(resample, "_BLOCK", 40)
+    read, blocks = mosaic.GeoTiffSource.read_means, []
+    monkeypatch.setattr(
+        mosaic.GeoTiffSource, "read_means", lambda self, *how: blocks.append(self.info().location) or read(self, *how)
+    )
+    sheet(quilt / "over.tif", 200, "EPSG:32632", (0.0, 0.0), 160.0, 0.5)
+    with open_map(quilt) as source:
+        tile = source.tile(PLACE, 200.0, 1.0)
+    # 25 blocks; the finest sheet fills the 9 in the middle, the others are asked for the 16 around.
+    count = {name: sum(at.endswith(name) for at in blocks) for name in ("over.tif", "11.tif")}
+    assert count == {"over.tif": 25, "11.tif": 16} and len(blocks) < 25 + 9 * 16
+    assert tile.valid.all() and (tile.rgb[25:175, 25:175] == 200).all()
 
 
 def test_of_many_sheets_few_stay_open(quilt, monkeypatch):
