@@ -9,11 +9,12 @@ from typing import Any
 def as_markdown(found: dict[str, Any]) -> str:
     """Errors of every variant by what it was judged on, then the reductions with their intervals."""
     keys = list(dict.fromkeys(key for variant in found["variants"].values() for key in variant["results"]))
-    lines = ["| model | seeds | CPU s | " + " | ".join(keys) + " |", "| --- " * (len(keys) + 3) + "|"]
+    lines = ["| model | seeds | steps | CPU s | " + " | ".join(keys) + " |", "| --- " * (len(keys) + 4) + "|"]
     for variant in found["variants"].values():
         cells = [_cell(variant["results"].get(key)) for key in keys]
         seconds = "–" if variant["cpu_seconds"] is None else f"{variant['cpu_seconds']:.0f}"
-        lines.append(f"| {variant['title']} | {variant['seeds']} | {seconds} | " + " | ".join(cells) + " |")
+        told = f"{variant['title']} | {variant['seeds']} | {variant['steps']} | {seconds}"
+        lines.append(f"| {told} | " + " | ".join(cells) + " |")
     lines += ["", "Mean / median error in metres, median heading error in degrees; averages over seeds.", ""]
     lines += ["| against its control | " + " | ".join(keys) + " |", "| --- " * (len(keys) + 1) + "|"]
     for pair in found["comparisons"]:

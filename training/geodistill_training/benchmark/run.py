@@ -111,20 +111,21 @@ def table(plan: BenchmarkPlan, folder: Path) -> dict[str, Any]:
         seconds.setdefault(name, []).append(spent)
         for key, value in errors.items():
             runs.setdefault(name, {}).setdefault(key, []).append(value)
+    in_order = [f"{name}/{view}" for name, judged in plan.judged_on.items() for view in judged.views]
     out: dict[str, Any] = {"plan": plan.model_dump(mode="json"), "variants": {}, "comparisons": []}
     for name, found in runs.items():
         out["variants"][name] = {
             "title": plan.variants[name].title,
             "seeds": len(seconds[name]),
+            "steps": sum(stage.steps for stage in plan.recipe(name, plan.seeds[0]).stages),
             "cpu_seconds": _mean_of_known(seconds[name]),
-            "results": {key: summary(values) for key, values in found.items()},
+            "results": {key: summary(found[key]) for key in in_order},
         }
     for pair in plan.comparisons:
         if pair.method in runs and pair.control in runs:
             n = min(len(seconds[pair.method]), len(seconds[pair.control]))
             gains = {
-                key: asdict(reduction(runs[pair.method][key][:n], runs[pair.control][key][:n]))
-                for key in runs[pair.control]
+                key: asdict(reduction(runs[pair.method][key][:n], runs[pair.control][key][:n])) for key in in_order
             }
             out["comparisons"].append({**pair.model_dump(), "seeds": n, "reduction_of_mean": gains})
     return out
