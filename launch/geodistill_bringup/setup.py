@@ -16,7 +16,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
-        *((f"share/{PACKAGE}/{folder}", glob(f"{folder}/*")) for folder in ("launch", "config", "rviz", "foxglove")),
+        *((f"share/{PACKAGE}/{folder}", glob(f"{folder}/*")) for folder in ("launch", "config", "security", "rviz", "foxglove")),
     ],
     zip_safe=False,
 )
