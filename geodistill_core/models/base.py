@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -126,6 +127,19 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     @abstractmethod
     def match(self, ground: GroundT, map_features: MapT, yaw_enu_rad: Tensor) -> Tensor:
         """Logits [B, Y, P, P] for yaw hypotheses [B, Y] at every position; -inf where the map is not valid."""
+
+    def compare(self, ground: GroundT, map_features: MapT, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """The part of `match` that is compiled where a network is; what a soft-max has a part in is left to `conclude`.
+
+        Hypotheses must not know of each other here: a compiled call compares a fixed number of them.
+        """
+        return {"logits": self.match(ground, map_features, yaw_enu_rad)}
+
+    def conclude(
+        self, compared: Mapping[str, Tensor], ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
+    ) -> Tensor:
+        """What `match` answers, from what `compare` gave for all hypotheses [B, Y] and the inputs themselves."""
+        return compared["logits"]
 
 
 AnyNetwork: TypeAlias = CrossViewNetwork[Any, Any]
