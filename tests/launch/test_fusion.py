@@ -16,7 +16,7 @@ from geodistill_ros.parameters import NodeParameters
 BRINGUP = Path(__file__).parents[2] / "launch" / "geodistill_bringup"
 FILE = BRINGUP / "config" / "fusion.yaml"
 LAUNCH = ET.parse(BRINGUP / "launch" / "fusion.launch.xml").getroot()
-STATE = "x y z roll pitch yaw vx vy vz vroll vpitch vyaw ax ay az".split()
+STATE = ["x", "y", "z", "roll", "pitch", "yaw", "vx", "vy", "vz", "vroll", "vpitch", "vyaw", "ax", "ay", "az"]
 
 
 def filters():

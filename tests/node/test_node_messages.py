@@ -14,8 +14,8 @@ from pyproj import Geod
 
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
+from geodistill_ros.conditions import ERROR, OK, WARN, Health, judge
 from geodistill_ros.conversions import rgb_of
-from geodistill_ros.diagnostics import ERROR, OK, WARN, Health, judge
 from geodistill_ros.mailbox import Mailbox
 from geodistill_ros.map_ahead import map_trouble
 from geodistill_ros.messages import (

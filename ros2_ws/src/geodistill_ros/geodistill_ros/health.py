@@ -6,8 +6,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from geodistill_ros.conditions import Health
 from geodistill_ros.counters import Counters
-from geodistill_ros.diagnostics import Health
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.session import Session
 
