@@ -23,6 +23,7 @@ from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput,
 from geodistill_core.models.correlation import Correlation, CorrelationMap, correlate, correlation_map
 from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
+from geodistill_core.models.portable import is_portable, portable_form
 from geodistill_core.models.templates import exact_template, published_template
 from geodistill_core.models.views import panorama_view, pinhole_view
 from geodistill_core.types import GroundImage
@@ -108,13 +109,19 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         """Share of valid pixels per feature cell [B, 1, A, A], None where all are; padding of the tile is not."""
         level = self.level(number)
         border = round((level.map_cells * level.map_stride - valid.shape[-1]) / 2)
-        if border == 0 and bool(valid.all()):
+        if border == 0 and not is_portable() and bool(valid.all()):
             return None
         return F.adaptive_avg_pool2d(F.pad(valid, [border] * 4).unsqueeze(1), level.map_cells)
 
     def encode_ground(self, ground: GroundInput) -> OverheadGround:
-        """See the contract; only the matched level, and only the rows that its template can show."""
+        """See the contract; only the matched level, and only the rows that its template can show.
+
+        In portable form all rows below the horizon, which serve every height and tile.
+        """
         number = self.levels[-1]
+        if (form := portable_form()) is not None:
+            horizon_px = self.image_size[0] / 2 if ground.intrinsics is None else form.horizon_px
+            return self._encoded(ground, {number: self._first_cell(number, horizon_px)}, math.inf)
         reach_m = self._reach_m(number, self.metres_per_pixel) * _REACH_MARGIN
         return self._encoded(ground, {number: self._first_row(number, ground, reach_m)}, reach_m)
 
@@ -161,6 +168,10 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
             row = self.image_size[0] * (0.5 + math.atan2(height, far) / math.pi)
         else:
             row = float((ground.intrinsics[:, 1, 2] + ground.intrinsics[:, 1, 1] * height / far).min())
+        return self._first_cell(number, row)
+
+    def _first_cell(self, number: int, row: float) -> int:
+        """The first feature row that an image row can be sampled from."""
         cells = self.level(number).ground
         return max(0, min(math.floor((row + cells.pad_top) / cells.stride) - 2, self.level(number).ground_size[0] - 8))
 
@@ -174,7 +185,7 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         Raises:
             ConfigError: the map is so coarse that the template reaches beyond the rows that were encoded.
         """
-        reach_m = self._reach_m(number, float(metres_per_pixel.max()))
+        reach_m = 0.0 if is_portable() else self._reach_m(number, float(metres_per_pixel.max()))
         if reach_m > ground.reach_m:
             raise ConfigError(
                 f"tiles of {float(metres_per_pixel.max()):.4f} m per pixel make the template reach {reach_m:.1f} m, "

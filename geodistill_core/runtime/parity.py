@@ -3,10 +3,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from geodistill_core.geometry.angles import wrap
+from geodistill_core.localization.estimate import EstimateConfig, estimate
+from geodistill_core.localization.heights import log_likelihood
+from geodistill_core.models.base import AnyNetwork
+from geodistill_core.types import Array, Estimate, GroundImage, HeatMap, MapTile
 
 POSITION_M, YAW_DEG, HEATMAP = 0.05, 0.1, 1e-3
 """The most that a build may differ from eager: pose, and any probability of the heat map."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A ground image, a tile that it is matched with and the headings [Y] that are tried."""
+
+    image: GroundImage
+    tile: MapTile
+    yaw_enu_rad: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +48,33 @@ class Parity:
             f"position {self.position_m:.4f} m (limit {POSITION_M:g}), yaw {self.yaw_deg:.4f} degrees (limit "
             f"{YAW_DEG:g}), heat map {self.heatmap:.2e} (limit {HEATMAP:g})"
         )
+
+
+def check(eager: AnyNetwork, compiled: AnyNetwork, probes: Sequence[Probe], temperature: float = 1.0) -> Parity:
+    """How far a compiled network's answers are from those of the network it stands for.
+
+    Raises:
+        RuntimeBackendError: a network's answer is no distribution, or the engine failed.
+    """
+    differences = [_difference(*(answer(network, probe, temperature) for network in (eager, compiled))) for probe in probes]
+    return Parity(*np.max(differences, axis=0).tolist())
+
+
+@torch.inference_mode()
+def answer(network: AnyNetwork, probe: Probe, temperature: float) -> Estimate:
+    """The pose of one probe without a prior: likelihood, soft-max and moments as the localizer takes them."""
+    map_features = network.encode_map(network.prepare_map(probe.tile))
+    log_p = log_likelihood(network, probe.image, map_features, probe.yaw_enu_rad, temperature)
+    probability = np.exp(log_p - log_p.max())
+    probability = (probability / probability.sum()).astype(np.float32)
+    heatmap = HeatMap(probability, probe.tile.center, network.metres_per_cell, probe.yaw_enu_rad)
+    return estimate(heatmap, probe.tile, 0, EstimateConfig())
+
+
+def _difference(a: Estimate, b: Estimate) -> tuple[float, float, float]:
+    one, other = a.modes[0], b.modes[0]
+    return (
+        math.hypot(one.east_m - other.east_m, one.north_m - other.north_m),
+        math.degrees(abs(float(wrap(one.yaw_enu_rad - other.yaw_enu_rad)))),
+        float(np.abs(a.heatmap.probability - b.heatmap.probability).max()),
+    )

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenVINO on the processor."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geodistill_core.errors import RuntimeBackendError
+from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision
+
+_TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+class OpenVinoBackend:
+    """fp32; bf16 in the encoders, while the match stays fp32; int8 where files were quantised. Threads as torch's."""
+
+    name = "openvino"
+    precisions: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+
+    def compile(self, call: CallName, onnx: Path, precision: Precision) -> CompiledCall:
+        """See `Backend`."""
+        if precision not in self.precisions:
+            raise RuntimeBackendError(f"OpenVINO has no {precision} on processors; ask for fp32, bf16 or int8")
+        openvino = require_openvino()
+        try:
+            core = openvino.Core()
+            compiled = core.compile_model(
+                core.read_model(str(onnx)),
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                    "INFERENCE_PRECISION_HINT": "f32" if call == "match" else _TYPES[precision],
+                },
+            )
+        except RuntimeError as error:
+            raise RuntimeBackendError(f"OpenVINO cannot build {onnx}: {error}; export it again") from error
+        return _Request(call, compiled)
+
+
+class _Request:
+    """One request, one caller at a time: tiles are encoded ahead by another thread."""
+
+    def __init__(self, call: CallName, compiled: Any) -> None:
+        self.call, self.request, self.lock = call, compiled.create_infer_request(), threading.Lock()
+        self.inputs = {x.any_name: tuple(x.shape) for x in compiled.inputs}
+        self.outputs = {x.any_name: tuple(x.shape) for x in compiled.outputs}
+
+    def __call__(self, tensors: Named) -> dict[str, Tensor]:
+        feeds = {name: np.ascontiguousarray(tensors[name].detach().cpu().numpy()) for name in self.inputs}
+        with self.lock:
+            try:
+                found = self.request.infer(feeds, share_inputs=True)
+            except RuntimeError as error:
+                raise RuntimeBackendError(f"OpenVINO failed in {self.call}: {error}") from error
+            return {name: torch.from_numpy(found[name].copy()) for name in self.outputs}
+
+
+def require_openvino() -> Any:
+    """The library.
+
+    Raises:
+        RuntimeBackendError: it cannot be imported.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise RuntimeBackendError(
+            f"OpenVINO is not at hand ({error}); install it: pip install 'geodistill[deploy]'"
+        ) from error
+    return openvino
