@@ -129,16 +129,24 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
         """Logits [B, Y, P, P] for yaw hypotheses [B, Y] at every position; -inf where the map is not valid."""
 
     def compare(self, ground: GroundT, map_features: MapT, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
-        """The part of `match` that is compiled where a network is; what a soft-max has a part in is left to `conclude`.
+        """The part of `match` that is compiled where a network is.
 
-        Hypotheses must not know of each other here: a compiled call compares a fixed number of them.
+        Soft-max and Fourier transforms are left to `conclude`. What depends on yaws has them in its second axis, and
+        hypotheses know nothing of each other here: a compiled call compares a fixed number of them.
         """
         return {"logits": self.match(ground, map_features, yaw_enu_rad)}
 
+    def settle_map(self, named: Mapping[str, Tensor], tiles: MapInput) -> Any:
+        """What `conclude` wants to know of tiles, once per tile.
+
+        `named` are the tensors in the portable form's map features by their path: `map.features.2`.
+        """
+        return None
+
     def conclude(
-        self, compared: Mapping[str, Tensor], ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
+        self, compared: Mapping[str, Tensor], settled: Any, ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
     ) -> Tensor:
-        """What `match` answers, from what `compare` gave for all hypotheses [B, Y] and the inputs themselves."""
+        """What `match` answers, from what `compare` gave for all hypotheses [B, Y] and `settle_map` for the tiles."""
         return compared["logits"]
 
 

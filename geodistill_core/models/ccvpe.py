@@ -249,7 +249,7 @@ class Ccvpe(CrossViewNetwork[CcvpeMap, CcvpeGround]):
         return {"logits": found.logits, "field": found.field}
 
     def conclude(
-        self, compared: Mapping[str, Tensor], ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
+        self, compared: Mapping[str, Tensor], settled: None, ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
     ) -> Tensor:
         """See the contract."""
         found = CcvpeOutput(compared["logits"], compared["field"], ())

@@ -19,9 +19,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geodistill_core.models import fourier_products
-from geodistill_core.models.portable import is_portable
-
 _ENERGY_FLOOR = 1e-8
 _CHUNK_BYTES = 2**23
 """Spectra of templates are made in pieces of about this size: larger ones leave the processor's caches."""
@@ -57,22 +54,18 @@ class CorrelationMap:
 
     Conjugate spectra [..., L, L//2 + 1] of s t [..., C, A, A], of sum_c s^2 t and of t [..., A, A] (None: t = 1), and
     the integral image [..., A + 1, A + 1] of sum_c s^2 t in float64.
-
-    In portable form, of a single map: three sets of four real spectra (`fourier_products`), and no integral image.
     """
 
     features: Tensor
     energy: Tensor
     weight: Tensor | None
-    integral: Tensor | None
+    integral: Tensor
     size: int
 
 
 def correlation_map(features: Tensor, weight: Tensor | None = None) -> CorrelationMap:
     """Transform map features [..., C, A, A] with weight [..., A, A] (None: all ones)."""
     size = features.shape[-1]
-    if is_portable():
-        return _portable_map(features, weight, size)
     length = _fft_length(size)
     weighted = features if weight is None else features * weight.unsqueeze(-3)
     energy = (weighted * features).sum(dim=-3)
@@ -80,15 +73,6 @@ def correlation_map(features: Tensor, weight: Tensor | None = None) -> Correlati
     weight_spectrum = None if weight is None else _conjugate_spectrum(weight, length)
     features, energy = _conjugate_spectrum(weighted, length), _conjugate_spectrum(energy, length)
     return CorrelationMap(features, energy, weight_spectrum, integral, size)
-
-
-def _portable_map(features: Tensor, weight: Tensor | None, size: int) -> CorrelationMap:
-    weight = torch.ones_like(features[..., 0, :, :]) if weight is None else weight
-    features, weight = features.flatten(0, -4), weight.unsqueeze(-3).flatten(0, -4)
-    weighted = features * weight
-    planes = torch.cat([weighted, (weighted * features).sum(dim=1, keepdim=True), weight], dim=1)
-    spectra = fourier_products.spectra(planes, size)
-    return CorrelationMap(spectra[..., :-2], spectra[..., -2:-1], spectra[..., -1:], None, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,26 +95,7 @@ class Correlation:
 
 def correlate(maps: CorrelationMap, template: Tensor, confidence: Tensor | None = None) -> Correlation:
     """Correlate templates [..., C, k, k] with confidence [..., k, k] (None: ones) with maps; leading axes broadcast."""
-    if is_portable():
-        return _portable_correlation(maps, template, confidence)
     return _correlation(maps, template, confidence, _matching)
-
-
-def _portable_correlation(maps: CorrelationMap, template: Tensor, confidence: Tensor | None) -> Correlation:
-    confidence = torch.ones_like(template[..., 0, :, :]) if confidence is None else confidence
-    shape, cells = template.shape[:-3], template.shape[-1]
-    template, weight = template.flatten(0, -4), confidence.unsqueeze(-3).flatten(0, -4).square()
-    weighted = template * weight
-    energy = (template * weighted).sum(dim=1, keepdim=True)
-    spectra = fourier_products.spectra(torch.cat([weighted, weight, energy], dim=1), maps.size)
-    assert maps.weight is not None
-    kinds = ((maps.features, spectra[..., :-2]), (maps.energy, spectra[..., -2:-1]), (maps.weight, spectra[..., -1:]))
-    numerator, map_energy, ground_energy = (
-        fourier_products.correlations(of_map, of_template, maps.size - cells + 1, maps.size).unflatten(0, shape)
-        for of_map, of_template in kinds
-    )
-    total = energy.sum(dim=(-2, -1), keepdim=True).squeeze(1).unflatten(0, shape)
-    return Correlation(numerator, map_energy.clamp(min=0.0), ground_energy.clamp(min=0.0), total)
 
 
 def correlate_all_pairs(maps: CorrelationMap, template: Tensor, confidence: Tensor | None = None) -> Correlation:
@@ -139,7 +104,7 @@ def correlate_all_pairs(maps: CorrelationMap, template: Tensor, confidence: Tens
     The batch-wise correlation of the weakly supervised objective (G2SWeakly, section 3.3).
     """
     weight = None if maps.weight is None else maps.weight.unsqueeze(1)
-    spectra, integral = (maps.features.unsqueeze(1), maps.energy.unsqueeze(1)), _integral(maps).unsqueeze(1)
+    spectra, integral = (maps.features.unsqueeze(1), maps.energy.unsqueeze(1)), maps.integral.unsqueeze(1)
     return _correlation(CorrelationMap(*spectra, weight, integral, maps.size), template, confidence, _all_pairs)
 
 
@@ -149,7 +114,7 @@ def _correlation(
     cells = template.shape[-1]
     positions = maps.size - cells + 1
     if confidence is None:
-        weighted, map_energy = template, _box_sums(_integral(maps), cells).to(template.dtype)
+        weighted, map_energy = template, _box_sums(maps.integral, cells).to(template.dtype)
     else:
         weight = confidence.square().unsqueeze(-3)
         weighted, map_energy = template * weight, correlator(maps.energy.unsqueeze(-3), weight, positions)
@@ -160,11 +125,6 @@ def _correlation(
         return Correlation(numerator, map_energy.clamp(min=0.0), total, total)
     ground_energy = correlator(maps.weight.unsqueeze(-3), template_energy, positions)
     return Correlation(numerator, map_energy.clamp(min=0.0), ground_energy.clamp(min=0.0), total)
-
-
-def _integral(maps: CorrelationMap) -> Tensor:
-    assert maps.integral is not None, "a map in portable form serves portable correlation only"
-    return maps.integral
 
 
 def _box_sums(integral: Tensor, cells: int) -> Tensor:
@@ -207,11 +167,16 @@ def _valid(conjugate: Tensor, positions: int) -> Tensor:
 def normalized_cross_correlation(
     features: Tensor, valid: Tensor, template: Tensor, confidence: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """`normalized` for maps that are used once; features [..., C, A, A], valid [..., A, A]."""
+    return normalized(correlation_map(features, valid), template, confidence)
+
+
+def normalized(maps: CorrelationMap, template: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
     """Similarity [..., P, P] and the share of the template's energy on valid map, in 0..1; energies stay above zero.
 
-    Shapes: features [..., C, A, A], valid [..., A, A], template [..., C, k, k], confidence [..., k, k].
+    Shapes: template [..., C, k, k], confidence [..., k, k].
     """
-    found = correlate(correlation_map(features, valid), template, confidence)
+    found = correlate(maps, template, confidence)
     ground, total = found.ground_energy.clamp(min=_ENERGY_FLOOR), found.ground_total.clamp(min=_ENERGY_FLOOR)
     denominator = (found.map_energy.clamp(min=_ENERGY_FLOOR) * ground).sqrt()
     return found.numerator / denominator, (ground / total).clamp(0.0, 1.0)

@@ -89,6 +89,11 @@ class Ggcvt(OverheadMatcher):
         uncertainty = {number: self.uncertainty[number](features) for number, features in found.features.items()}
         return replace(found, uncertainty=uncertainty)
 
+    def settle_map(self, named: Mapping[str, Tensor], tiles: MapInput) -> OverheadMap:
+        """See the contract."""
+        number = self.levels[-1]
+        return replace(super().settle_map(named, tiles), uncertainty={number: named[f"map.uncertainty.{number}"]})
+
     def encode_ground(self, ground: GroundInput) -> OverheadGround:
         """See the contract; every row, because cells attend to whole columns."""
         return self.ground_features(ground, self.levels)

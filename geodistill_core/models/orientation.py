@@ -186,7 +186,7 @@ class OrientationNetwork(CrossViewNetwork[OrientationMap, OrientationGround]):
         return {"classes": self.yaw_logits(ground, map_features)}
 
     def conclude(
-        self, compared: Mapping[str, Tensor], ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
+        self, compared: Mapping[str, Tensor], settled: None, ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
     ) -> Tensor:
         """See the contract."""
         reference = self._reference(ground, len(yaw_enu_rad)).to(yaw_enu_rad)

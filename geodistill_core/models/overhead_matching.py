@@ -24,6 +24,7 @@ from geodistill_core.models.correlation import Correlation, CorrelationMap, corr
 from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
 from geodistill_core.models.portable import is_portable, portable_form
+from geodistill_core.models.seam import across_seam
 from geodistill_core.models.templates import exact_template, published_template
 from geodistill_core.models.views import panorama_view, pinhole_view
 from geodistill_core.types import GroundImage
@@ -100,7 +101,12 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         return self.map_of(self.map_levels(tiles.rgb, levels), tiles)
 
     def map_of(self, features: Mapping[int, Tensor], tiles: MapInput) -> OverheadMap:
-        """The map of features as `map_levels` gives them."""
+        """The map of features as `map_levels` gives them; in portable form without spectra (see `settle_map`)."""
+        if is_portable():
+            return OverheadMap(features, {}, tiles.metres_per_pixel)
+        return self._with_spectra(features, tiles)
+
+    def _with_spectra(self, features: Mapping[int, Tensor], tiles: MapInput) -> OverheadMap:
         weights = {number: self._valid_cells(tiles.valid, number) for number in features}
         spectra = {number: correlation_map(x.unsqueeze(1), weights[number]) for number, x in features.items()}
         return OverheadMap(features, spectra, tiles.metres_per_pixel)
@@ -109,7 +115,7 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         """Share of valid pixels per feature cell [B, 1, A, A], None where all are; padding of the tile is not."""
         level = self.level(number)
         border = round((level.map_cells * level.map_stride - valid.shape[-1]) / 2)
-        if border == 0 and not is_portable() and bool(valid.all()):
+        if border == 0 and bool(valid.all()):
             return None
         return F.adaptive_avg_pool2d(F.pad(valid, [border] * 4).unsqueeze(1), level.map_cells)
 
@@ -147,8 +153,7 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         return self._encoded(ground, dict.fromkeys(levels, 0), math.inf)
 
     def _encoded(self, ground: GroundInput, first_row: dict[int, int], reach_m: float) -> OverheadGround:
-        seam = (self.seam_px, self.seam_px, 0, 0)
-        pixels = F.pad(ground.pixels, seam, mode="circular") if self.seam_px else ground.pixels
+        pixels = across_seam(ground.pixels, self.seam_px) if self.seam_px else ground.pixels
         found = self.ground_levels(pixels, first_row)
         features = {number: pair[0] for number, pair in found.items()}
         confidence = {number: pair[1] for number, pair in found.items()}
@@ -227,8 +232,34 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
 
     def match(self, ground: OverheadGround, map_features: OverheadMap, yaw_enu_rad: Tensor) -> Tensor:
         """See the contract: similarity / temperature."""
-        found = self.correlation(ground, map_features, yaw_enu_rad, self.levels[-1])
-        return masked_similarity(found, map_features.correlation[self.levels[-1]], self.floor) / self.temperature
+        return self._logits(self.correlation(ground, map_features, yaw_enu_rad, self.levels[-1]), map_features)
+
+    def compare(self, ground: OverheadGround, map_features: OverheadMap, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """See the contract; templates and confidences, as `template` gives them."""
+        template, confidence = self.template(ground, self.levels[-1], yaw_enu_rad, map_features.metres_per_pixel)
+        confidence = torch.ones_like(template[:, :, 0]) if confidence is None else confidence
+        return {"template": template, "confidence": confidence}
+
+    def settle_map(self, named: Mapping[str, Tensor], tiles: MapInput) -> OverheadMap:
+        """See the contract."""
+        number = self.levels[-1]
+        return self._with_spectra({number: named[f"map.features.{number}"]}, tiles)
+
+    def conclude(
+        self,
+        compared: Mapping[str, Tensor],
+        settled: OverheadMap,
+        ground: GroundInput,
+        tiles: MapInput,
+        yaw_enu_rad: Tensor,
+    ) -> Tensor:
+        """See the contract."""
+        number = self.levels[-1]
+        found = self.correlated(settled, number, compared["template"], compared["confidence"])
+        return self._logits(found, settled)
+
+    def _logits(self, found: Correlation, maps: OverheadMap) -> Tensor:
+        return masked_similarity(found, maps.correlation[self.levels[-1]], self.floor) / self.temperature
 
 
 def masked_similarity(found: Correlation, maps: CorrelationMap, floor: float | None) -> Tensor:

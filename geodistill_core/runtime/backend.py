@@ -20,15 +20,20 @@ Named = Mapping[str, Tensor]
 
 
 class CompiledCall(Protocol):
-    """One call of a network on a back end.
+    """One call of a network on a back end; names and shapes are those of the ONNX file's graph.
 
-    `inputs` and `outputs` are the shapes by name, those of the ONNX file's graph. Calling it takes float32 tensors
+    Calling it takes float32 tensors
     under (at least) the inputs' names and answers float32 tensors under the outputs' names; where they live is the
     back end's affair, as long as the other calls of the same back end and torch can read them.
     """
 
-    inputs: Mapping[str, tuple[int, ...]]
-    outputs: Mapping[str, tuple[int, ...]]
+    @property
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of the inputs."""
+
+    @property
+    def outputs(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of the outputs."""
 
     def __call__(self, tensors: Named) -> dict[str, Tensor]:
         """The outputs for these inputs.

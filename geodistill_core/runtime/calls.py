@@ -3,8 +3,8 @@
 
 Features of a network are trees of dataclasses, mappings and tuples with tensors at their leaves. A call takes and
 gives the leaves by name: an input's own tensors keep their names (`pixels`, `mount`, `valid`, ...) wherever they turn
-up again, what a call computes is named by its path (`ground.features.2`). Leaves that the match does not look at are
-not computed.
+up again, what a call computes is named by its path (`ground.features.2`). Of the ground, leaves that the match does
+not look at are not computed; of the map, which is encoded once per tile, all are.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def calls_of(network: AnyNetwork, profile: Profile) -> tuple[Call, Call, Call]:
 
     def encode(kind: str, encoder: Callable[[Any], Any], source: GroundInput | MapInput) -> Call:
         named = tensors_of(source)
-        wanted = tuple(name for name in inputs if name.startswith(f"{kind}."))
+        wanted = tuple(name for name in (of_map if kind == "map" else inputs) if name.startswith(f"{kind}."))
 
         def run(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             found = leaves(kind, encoder(type(source)(**tensors)), {})
@@ -110,7 +110,12 @@ def calls_of(network: AnyNetwork, profile: Profile) -> tuple[Call, Call, Call]:
     return (
         encode("map", network.encode_map, tiles),
         encode("ground", network.encode_ground, ground),
-        Call("match", _Traced(network, form, inputs, lambda named: match({**everything, **named})).eval(), inputs, compared),
+        Call(
+            "match",
+            _Traced(network, form, inputs, lambda named: match({**everything, **named})).eval(),
+            inputs,
+            compared,
+        ),
     )
 
 

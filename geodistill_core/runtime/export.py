@@ -37,7 +37,9 @@ def _write(call: Call, path: Path) -> Path:
     program = _program(call)
     if problems := lint(program.model_proto):
         raise RuntimeBackendError(
-            f"{call.name} cannot be exported: " + "; ".join(problems) + "; give the network a portable form without them"
+            f"{call.name} cannot be exported: "
+            + "; ".join(problems)
+            + "; give the network a portable form without them"
         )
     program.save(str(path), external_data=None)
     return path
@@ -76,7 +78,7 @@ def require_onnx() -> None:
         RuntimeBackendError: onnx or onnxscript cannot be imported.
     """
     try:
-        import onnx
+        import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise RuntimeBackendError(

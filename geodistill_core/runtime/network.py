@@ -28,12 +28,14 @@ class Encoded(Generic[Input]):
     """An input and what became of it.
 
     `named` are the input's own tensors and those that the back end made of them; None where the input does not fit
-    the profile. Then, and for whatever is matched with it, `eager` are the network's own features.
+    the profile. Then, and for whatever is matched with it, `eager` are the network's own features. `settled` is what
+    the end of the match wants to know of a tile.
     """
 
     source: Input
     named: dict[str, Tensor] | None = None
     eager: Any = None
+    settled: Any = None
 
 
 CompiledMap = Encoded[MapInput]
@@ -80,7 +82,8 @@ class CompiledNetwork(CrossViewNetwork[CompiledMap, CompiledGround]):
         if problem := self._tile_problem(tiles):
             self._refuse(problem)
             return Encoded(tiles, eager=self.network.encode_map(tiles))
-        return Encoded(tiles, self._encoded("encode_map", tiles))
+        named = self._encoded("encode_map", tiles)
+        return Encoded(tiles, named, settled=self.network.settle_map(named, tiles))
 
     def encode_ground(self, ground: GroundInput) -> CompiledGround:
         """See the contract; a batch of one.
@@ -111,13 +114,13 @@ class CompiledNetwork(CrossViewNetwork[CompiledMap, CompiledGround]):
         if ground.named is None or map_features.named is None:
             return self._eager_match(ground, map_features, yaw_enu_rad)
         call, named = self.calls["match"], {**ground.named, **map_features.named}
-        if "yaw_enu_rad" in call.inputs:
+        if "yaw_enu_rad" in call.inputs:  # each piece's answers have its hypotheses in their second axis
             parts = [call({**named, "yaw_enu_rad": yaw}) for yaw in self._in_calls(yaw_enu_rad)]
             count = yaw_enu_rad.shape[1]
             compared = {name: torch.cat([part[name] for part in parts], dim=1)[:, :count] for name in call.outputs}
         else:
             compared = call(named)
-        return self.network.conclude(compared, ground.source, map_features.source, yaw_enu_rad)
+        return self.network.conclude(compared, map_features.settled, ground.source, map_features.source, yaw_enu_rad)
 
     def _in_calls(self, yaw_enu_rad: Tensor) -> list[Tensor]:
         """Hypotheses [1, Y] in pieces of the profile's number, the last one repeated to fill the last piece."""

@@ -56,7 +56,9 @@ def check(eager: AnyNetwork, compiled: AnyNetwork, probes: Sequence[Probe], temp
     Raises:
         RuntimeBackendError: a network's answer is no distribution, or the engine failed.
     """
-    differences = [_difference(*(answer(network, probe, temperature) for network in (eager, compiled))) for probe in probes]
+    differences = [
+        _difference(*(answer(network, probe, temperature) for network in (eager, compiled))) for probe in probes
+    ]
     return Parity(*np.max(differences, axis=0).tolist())
 
 

@@ -6,9 +6,12 @@ import torch
 
 from geodistill_core.models.portable import PortableForm, portable
 from geodistill_core.models.registry import architecture
+from geodistill_core.runtime.calls import leaves
 from tests.runtime.small import NAMES, probe, profile, small
 
-CASES = [(name, g) for name in NAMES for g in ("corrected", "compat") if g == "corrected" or architecture(name).has_geometry]
+CASES = [
+    (name, g) for name in NAMES for g in ("corrected", "compat") if g == "corrected" or architecture(name).has_geometry
+]
 
 
 @pytest.mark.parametrize(("name", "geometry"), CASES)
@@ -20,8 +23,10 @@ def test_portable_form_differs_by_rounding_alone(name, geometry):
     with torch.inference_mode():
         want = network.match(network.encode_ground(ground), network.encode_map(tiles), yaw)
         with portable(PortableForm(profile(network).horizon_px)):
-            compared = network.compare(network.encode_ground(ground), network.encode_map(tiles), yaw)
-        found = network.conclude(compared, ground, tiles, yaw)
+            maps = network.encode_map(tiles)
+            compared = network.compare(network.encode_ground(ground), maps, yaw)
+        settled = network.settle_map(leaves("map", maps, {}), tiles)
+        found = network.conclude(compared, settled, ground, tiles, yaw)
     assert torch.equal(found.isneginf(), want.isneginf())
     possible = ~want.isneginf()
     spread = float(want[possible].max() - want[possible].min())
