@@ -32,6 +32,7 @@ class Health:
     calibrated: bool = True
     newest_drop: str = ""
     map_trouble: str = ""
+    runtime_trouble: str = ""
     values: dict[str, str] = field(default_factory=dict)
 
     def silence_s(self, age_s: float | None) -> float:
@@ -92,6 +93,10 @@ def _map(health: Health) -> str:
     return health.map_trouble
 
 
+def _runtime(health: Health) -> str:
+    return health.runtime_trouble
+
+
 def _uncalibrated(health: Health) -> str:
     return "" if health.calibrated else "the checkpoint carries no calibration: covariances are not to be trusted"
 
@@ -147,6 +152,12 @@ CONDITIONS = (
         "the map's service is offline or degraded, or the tile here is incomplete or stale",
         "wait, check the network, or prepare the area beforehand (`geodistill map fetch`)",
         _map,
+    ),
+    Condition(
+        WARN,
+        "the back end named by `runtime` cannot be used, or the network could not be compiled in time",
+        "`runtime.state` and the log say why; torch localizes meanwhile, more slowly",
+        _runtime,
     ),
     Condition(
         WARN,
