@@ -69,8 +69,8 @@ class NodeParameters(BaseModel):
     )
     runtime: Literal["auto", "tensorrt", "onnxruntime", "openvino", "torch"] = _parameter(
         "auto",
-        "What runs the network: a back end by name, or the best one that is installed. It is compiled in the background "
-        "with the first image, once on a machine; torch serves meanwhile.",
+        "What runs the network: a back end by name, or the best one that is installed. The first image starts "
+        "compiling, which is done once on a machine, in the background; torch serves meanwhile.",
     )
     runtime_precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = _parameter(
         "auto",
