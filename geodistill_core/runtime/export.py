@@ -16,11 +16,8 @@ from geodistill_core.errors import RuntimeBackendError
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.runtime.backend import CallName
 from geodistill_core.runtime.calls import Call, calls_of
-from geodistill_core.runtime.lint import lint
+from geodistill_core.runtime.lint import OPSET, lint
 from geodistill_core.runtime.profile import Profile
-
-OPSET = 18
-"""GridSample of opset 20 gives other numbers in TensorRT than in torch; that of 16, which 18 includes, does not."""
 
 
 def export_onnx(network: AnyNetwork, profile: Profile, folder: Path) -> dict[CallName, Path]:

@@ -57,11 +57,13 @@ def group_by_column(column: Tensor, width: int) -> ColumnGroups:
 def _portable_groups(entry: Tensor, entries: int) -> ColumnGroups:
     """Groups of one image's cells [n]; as many as there could ever be, the last ones spare."""
     most = len(entry) // _GROUP + entries
-    of_entry = (entry.unsqueeze(1) == torch.arange(entries)).long()
-    groups = (of_entry.sum(dim=0) + _GROUP - 1) // _GROUP
+    of_entry = (
+        entry.unsqueeze(1) == torch.arange(entries)
+    ).float()  # whole numbers, which TensorRT sums as floats only
+    groups = (of_entry.sum(dim=0) / _GROUP).ceil()
     ends = groups.cumsum(0)
     rank = (of_entry.cumsum(0) * of_entry).sum(dim=1) - 1
-    slot = (ends - groups)[entry] * _GROUP + rank
+    slot = ((ends - groups)[entry] * _GROUP + rank).long()
     pair = (ends.unsqueeze(0) <= torch.arange(most).unsqueeze(1)).sum(dim=1).clamp(max=entries - 1)
     cell = torch.zeros(most * _GROUP, dtype=torch.long).scatter(0, slot, torch.arange(len(entry)))
     return ColumnGroups(cell.view(-1, _GROUP), slot, pair)
