@@ -51,7 +51,7 @@ def test_every_argument_is_described_and_used(launch_file):
 def test_localization_offers_what_users_expect():
     expected = {
         *("map", "model", "image", "camera_info", "fix", "imu", "odometry"),
-        *("namespace", "use_sim_time", "autostart", "log_level", "params_file", "datum"),
+        *("namespace", "use_sim_time", "autostart", "log_level", "params_file", "datum", "runtime"),
     }
     assert expected <= set(arguments(BRINGUP / "launch/localization.launch.xml"))
 
