@@ -159,9 +159,13 @@ def _all_pairs(spectra: Tensor, templates: Tensor, positions: int) -> Tensor:
 
 
 def _valid(conjugate: Tensor, positions: int) -> Tensor:
-    """The correlation whose conjugate spectrum this is, where the template lies within the map."""
+    """The correlation whose conjugate spectrum this is, where the template lies within the map.
+
+    Columns first, and then only the rows that are wanted.
+    """
     length = conjugate.shape[-2]
-    return torch.as_tensor(torch.fft.irfft2(conjugate.conj(), s=(length, length)))[..., :positions, :positions]
+    columns = torch.fft.ifft(conjugate.conj().transpose(-2, -1))[..., :positions]
+    return torch.as_tensor(torch.fft.irfft(columns.transpose(-2, -1), n=length))[..., :positions]
 
 
 def normalized_cross_correlation(
@@ -179,4 +183,5 @@ def normalized(maps: CorrelationMap, template: Tensor, confidence: Tensor) -> tu
     found = correlate(maps, template, confidence)
     ground, total = found.ground_energy.clamp(min=_ENERGY_FLOOR), found.ground_total.clamp(min=_ENERGY_FLOOR)
     denominator = (found.map_energy.clamp(min=_ENERGY_FLOOR) * ground).sqrt()
-    return found.numerator / denominator, (ground / total).clamp(0.0, 1.0)
+    similarity = found.numerator / denominator
+    return similarity, (ground / total).clamp(0.0, 1.0).expand_as(similarity)

@@ -22,6 +22,7 @@ from geodistill_core.geometry.ground_plane import camera_in_level, directions, p
 from geodistill_core.types import Array, GroundImage
 
 _SUPERSAMPLING = 2
+_FEWEST_ROWS = 16  # of an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +56,54 @@ def _level_directions(geometry: StripGeometry) -> Array:
     return directions(azimuth[None, :], depression[:, None]).astype(np.float32)
 
 
+def _averaged(rgb: Array, new_width: int, across: int, down: int) -> Array:
+    size = (new_width, len(rgb) // down)
+    return np.asarray(cv2.resize(rgb[:, : new_width * across], size, interpolation=cv2.INTER_AREA))
+
+
 def _reduced(image: GroundImage, geometry: StripGeometry) -> GroundImage:
-    """Area-average the image along its rows (and mildly along columns) to the strip's sampling density."""
+    """Area-average a pinhole image along its rows (and mildly along columns) to the strip's sampling density."""
     height, width = image.rgb.shape[:2]
-    if image.camera is None:
-        across, down = max(1, width // (geometry.width * _SUPERSAMPLING)), max(1, height // 1024)
-    else:
-        pixels_per_strip_column = image.camera.K[0, 0] * 2 * math.pi / (geometry.width * _SUPERSAMPLING)
-        across = max(1, int(pixels_per_strip_column))
-        down = max(1, int(pixels_per_strip_column / 4))
+    assert image.camera is not None
+    pixels_per_strip_column = image.camera.K[0, 0] * 2 * math.pi / (geometry.width * _SUPERSAMPLING)
+    across = max(1, int(pixels_per_strip_column))
+    down = max(1, int(pixels_per_strip_column / 4))
     if across == down == 1:
         return image
     new_width, new_height = width // across, height // down
-    rgb = cv2.resize(
-        image.rgb[: new_height * down, : new_width * across],
-        (new_width, new_height),
-        interpolation=cv2.INTER_AREA,
-    )
-    if image.camera is None:
-        return replace(image, rgb=rgb)
+    rgb = _averaged(image.rgb[: new_height * down], new_width, across, down)
     shift = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1.0]])
     camera = replace(image.camera, width=new_width, height=new_height, K=shift @ image.camera.K)
     return replace(image, rgb=rgb, camera=camera)
 
 
+def _seen_of_panorama(
+    image: GroundImage, rays: Array, geometry: StripGeometry
+) -> tuple[GroundImage, Array, Array, Array]:
+    """The rows of a panorama that rays meet, averaged as `_reduced` does, and the rays' places in them.
+
+    Averaging takes most of the time, and most rows show sky or the vehicle.
+    """
+    height, width = image.rgb.shape[:2]
+    across, down = max(1, width // (geometry.width * _SUPERSAMPLING)), max(1, height // 1024)
+    new_width, new_height = width // across, height // down
+    whole = replace(image, rgb=np.broadcast_to(np.uint8(0), (new_height, new_width, 3)))
+    column, row, visible = pixels_of_directions(whole, rays)
+    first = min(max(int(row.min()) - 1, 0), new_height - _FEWEST_ROWS)
+    last = max(min(int(row.max()) + 3, new_height), first + _FEWEST_ROWS)
+    seen = _averaged(image.rgb[first * down : last * down], new_width, across, down)
+    return replace(image, rgb=seen), column, row - first, visible
+
+
 def ground_strip(image: GroundImage, geometry: StripGeometry) -> tuple[Array, Array]:
     """Warp any ground image to the strip: rgb [H, W, 3] uint8 and visible share [H, W] float32 in 0..1."""
-    source = _reduced(image, geometry)
-    R_level_camera, _ = camera_in_level(source)
-    column, row, visible = pixels_of_directions(source, _level_directions(geometry) @ R_level_camera.astype(np.float32))
+    R_level_camera, _ = camera_in_level(image)
+    rays = _level_directions(geometry) @ R_level_camera.astype(np.float32)
+    if image.camera is None:
+        source, column, row, visible = _seen_of_panorama(image, rays, geometry)
+    else:
+        source = _reduced(image, geometry)
+        column, row, visible = pixels_of_directions(source, rays)
     rgb = sample(source, column, row)
     rgb[~visible] = 0
     size = (geometry.width, geometry.height)

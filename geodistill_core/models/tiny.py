@@ -114,7 +114,8 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
 
     @staticmethod
     def _correlation_map(maps: MapFeatures) -> CorrelationMap:
-        return correlation_map(maps.features.float().unsqueeze(1), maps.valid.unsqueeze(1))
+        whole = bool((maps.valid == 1).all())  # the common case, and a fifth of the transforms less
+        return correlation_map(maps.features.float().unsqueeze(1), None if whole else maps.valid.unsqueeze(1))
 
     @staticmethod
     def _similarity(maps: CorrelationMap, template: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
