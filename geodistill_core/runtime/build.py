@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ from geodistill_core.models.manifest import Manifest
 from geodistill_core.models.registry import build as build_network
 from geodistill_core.runtime.backend import SAFER, Backend, Precision
 from geodistill_core.runtime.cache import Say
+from geodistill_core.runtime.calibration import Frame, synth_frames
 from geodistill_core.runtime.child import run_build
 from geodistill_core.runtime.export import export_onnx
 from geodistill_core.runtime.network import CompiledNetwork
 from geodistill_core.runtime.parity import Parity, check
 from geodistill_core.runtime.profile import Profile
+from geodistill_core.runtime.quantize import quantize
 
 BUILT_NAME = "built.json"
 _ORDER_NAME, _WEIGHTS_NAME = "order.json", "weights.safetensors"
@@ -79,9 +82,17 @@ def start_build(
 
 
 def build(
-    network: AnyNetwork, manifest: Manifest, profile: Profile, backend: Backend, precision: Precision, folder: Path
+    network: AnyNetwork,
+    manifest: Manifest,
+    profile: Profile,
+    backend: Backend,
+    precision: Precision,
+    folder: Path,
+    frames: Iterable[Frame] | None = None,
 ) -> dict[str, Any]:
     """Export, compile and compare; what was built, which also lies in `built.json`.
+
+    The ranges of int8 are taken from `frames` (None: SynthCity's).
 
     Raises:
         RuntimeBackendError: the network cannot be exported or compiled, or no precision passes the gate.
@@ -92,8 +103,13 @@ def build(
     while tried is not None:
         if tried in backend.precisions:
             print(f"{backend.name}, {tried}", flush=True)
+            if tried == "int8":
+                seen = synth_frames(network, profile) if frames is None else frames
+                quantize(paths, seen, symmetric=backend.name == "tensorrt")
+            elif next(reversed(refused), "") == "int8":
+                paths = export_onnx(network, profile, folder)
             calls = {call: backend.compile(call, path, tried) for call, path in paths.items()}
-            parity = gate(network, CompiledNetwork(network, profile, calls), manifest, profile)
+            parity = gate(network, CompiledNetwork(network, profile, calls), manifest, profile, tried)
             if parity.holds:
                 built = {"precision": tried, "parity": asdict(parity), "refused": refused}
                 (folder / BUILT_NAME).write_text(json.dumps(built, indent=2))
@@ -105,12 +121,18 @@ def build(
     raise RuntimeBackendError(f"{backend.name} gives other poses than torch ({differences}); name another runtime")
 
 
-def gate(network: AnyNetwork, compiled: AnyNetwork, manifest: Manifest, profile: Profile) -> Parity:
+def gate(
+    network: AnyNetwork,
+    compiled: AnyNetwork,
+    manifest: Manifest,
+    profile: Profile,
+    precision: Precision = "fp32",
+) -> Parity:
     """How far a compiled network is from the one it stands for, on the probes of its profile."""
     from geodistill_core.runtime.probes import probes
 
     temperature = manifest.calibration.temperature if manifest.calibration else 1.0
-    return check(network, compiled, probes(network, profile), temperature)
+    return check(network, compiled, probes(network, profile), temperature, precision)
 
 
 def _ordered(folder: Path) -> None:
