@@ -95,21 +95,31 @@ def decode_compressed(msg: Any) -> Array:
     """
     data = _bytes_of(msg.data)
     width, height = check_encoded(data)
-    try:
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise ImageError(ImageReason.DECODE, f"compressed image cannot be decoded: {error}") from error
-    if bgr is None or bgr.shape != (height, width, 3):
-        got = "nothing" if bgr is None else f"{bgr.shape[1]} x {bgr.shape[0]} pixels"
-        raise ImageError(ImageReason.DECODE, f"image decodes to {got}; its header says {width} x {height}")
     # image_transport writes "compressed rgb8" when it gave the encoder RGB in place of BGR.
     swapped = "compressed rgb" in str(msg.format).lower()
-    return _not_blank(np.asarray(bgr if swapped else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)))
+    try:
+        rgb = _decoded_rgb(data, swapped)
+    except cv2.error as error:
+        raise ImageError(ImageReason.DECODE, f"compressed image cannot be decoded: {error}") from error
+    if rgb is None or rgb.shape != (height, width, 3):
+        got = "nothing" if rgb is None else f"{rgb.shape[1]} x {rgb.shape[0]} pixels"
+        raise ImageError(ImageReason.DECODE, f"image decodes to {got}; its header says {width} x {height}")
+    return _not_blank(rgb)
+
+
+def _decoded_rgb(data: Array, swapped: bool) -> Array | None:
+    """Pixels of a picture; `swapped` where the encoder took RGB for BGR. OpenCV before 4.11 decodes to BGR only."""
+    to_rgb = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)
+    flag = cv2.IMREAD_COLOR if swapped else to_rgb
+    decoded = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    if decoded is None or swapped or to_rgb != cv2.IMREAD_COLOR:
+        return decoded
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
 
 
 def is_blank(rgb: Array) -> bool:
     """Whether an image is constant (lens cap, saturation): 98 % of it lies within a few grey levels."""
-    stride = max(1, min(rgb.shape[:2]) // 128)
+    stride = max(1, min(rgb.shape[:2]) // 64)
     brightness = rgb[::stride, ::stride].mean(axis=2, dtype=np.float32)
     low, high = np.percentile(brightness, (1, 99))
     return bool(high - low <= BLANK_SPREAD)

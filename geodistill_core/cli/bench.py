@@ -150,6 +150,21 @@ def _render_replay(out: Console, result: dict[str, Any]) -> None:
     out.print(f"decode and projection      {intake}")
 
 
+@app.command(
+    "node", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def bench_node(context: typer.Context) -> None:
+    """The ROS 2 node: latency from image to pose, a flood of images, and what it adds to the network's time."""
+    import subprocess
+    import sys
+
+    from geodistill_core.evaluation.ros import require_ros
+
+    require_ros("geodistill bench runtime")
+    done = subprocess.run([sys.executable, "-m", "geodistill_ros.bench", *context.args], check=False)
+    raise typer.Exit(done.returncode)
+
+
 @app.command("map")
 def bench_map(
     *,

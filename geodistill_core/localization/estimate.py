@@ -64,16 +64,18 @@ def find_modes(heatmap: HeatMap, config: EstimateConfig) -> tuple[Mode, ...]:
         row, column = np.unravel_index(int(left.argmax()), left.shape)
         if modes and left[row, column] < _SMALLEST_MODE:
             break
-        window = ((north[:, None] - north[row]) ** 2 + (east[None, :] - east[column]) ** 2) <= config.mode_radius_m**2
-        weight = position * window
+        rows, columns = (slice(max(0, at - radius - 1), at + radius + 2) for at in (int(row), int(column)))
+        near_north, near_east = north[rows], east[columns]
+        window = ((near_north[:, None] - north[row]) ** 2 + (near_east - east[column]) ** 2) <= config.mode_radius_m**2
+        weight = position[rows, columns] * window
         total = weight.sum()
         mode_yaw = _circular_mean(
-            (heatmap.probability * window).sum(axis=(1, 2), dtype=np.float64), heatmap.yaw_enu_rad
+            (heatmap.probability[:, rows, columns] * window).sum(axis=(1, 2), dtype=np.float64), heatmap.yaw_enu_rad
         )
         modes.append(
             Mode(
-                float((weight.sum(0) * east).sum() / total),
-                float((weight.sum(1) * north).sum() / total),
+                float((weight.sum(0) * near_east).sum() / total),
+                float((weight.sum(1) * near_north).sum() / total),
                 mode_yaw,
                 float(total),
             )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from geodistill_core.errors import ConfigError, RuntimeBackendError
 from geodistill_core.models.base import AnyNetwork
@@ -92,6 +92,14 @@ class Work:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
+class _Running(NamedTuple):
+    """A network, the precision that it computes with, and the precisions that did not pass the gate, with reasons."""
+
+    network: AnyNetwork
+    precision: Precision
+    refused: Mapping[str, str] = {}
+
+
 def compiled(work: Work) -> tuple[AnyNetwork, Choice]:
     """The network on a back end, and the choice.
 
@@ -102,7 +110,7 @@ def compiled(work: Work) -> tuple[AnyNetwork, Choice]:
     refused: list[tuple[str, str]] = []
     for rung in order(work.options.runtime):
         try:
-            network, precision = _RUNGS[rung](work)
+            running = _RUNGS[rung](work)
         except BuildStoppedError:
             raise
         except RuntimeBackendError as error:
@@ -111,7 +119,8 @@ def compiled(work: Work) -> tuple[AnyNetwork, Choice]:
             work.say(f"{rung} is not taken: {error}")
             refused.append((rung, str(error)))
         else:
-            return network, Choice(rung, precision, device.device_name(rung), tuple(refused))
+            refused += [(f"{rung}.{precision}", why) for precision, why in running.refused.items()]
+            return running.network, Choice(rung, running.precision, device.device_name(rung), tuple(refused))
     raise AssertionError("torch is the last rung")
 
 
@@ -128,7 +137,7 @@ def _wanted(work: Work, automatic: Precision) -> Precision:
     return automatic if work.options.precision == "auto" else work.options.precision
 
 
-def _compiled_by(name: str, work: Work) -> tuple[AnyNetwork, str]:
+def _compiled_by(name: str, work: Work) -> _Running:
     """A network out of the cache, built if need be."""
     chosen, precision = backend(name), _wanted(work, "bf16" if name == "tensorrt" else "fp32")
     if precision not in chosen.precisions:
@@ -150,14 +159,15 @@ def _compiled_by(name: str, work: Work) -> tuple[AnyNetwork, str]:
     )
 
 
-def _loaded(chosen: Backend, work: Work, folder: Path) -> tuple[AnyNetwork, str]:
+def _loaded(chosen: Backend, work: Work, folder: Path) -> _Running:
     try:
-        precision: Precision = json.loads((folder / BUILT_NAME).read_text())["precision"]
+        built = json.loads((folder / BUILT_NAME).read_text())
+        precision, refused = built["precision"], dict(built["refused"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RuntimeBackendError(f"{folder / BUILT_NAME} cannot be read: {error}") from error
     calls = {call: chosen.compile(call, folder / f"{call}.onnx", precision) for call in CALLS}
     fallback = work.options.runtime == "auto"
-    return CompiledNetwork(work.network, work.profile, calls, eager_fallback=fallback), precision
+    return _Running(CompiledNetwork(work.network, work.profile, calls, eager_fallback=fallback), precision, refused)
 
 
 def backend(name: str, say: Say = lambda text: None) -> Backend:
@@ -184,17 +194,17 @@ def backend(name: str, say: Say = lambda text: None) -> Backend:
     return OpenVinoBackend()
 
 
-def _torch(work: Work) -> tuple[AnyNetwork, str]:
+def _torch(work: Work) -> _Running:
     """Torch itself: the network as it is on a processor, captured graphs on a GPU."""
     precision = _wanted(work, "bf16" if device.has_gpu() else "fp32")
     if not device.has_gpu():
         if precision != "fp32":
             raise RuntimeBackendError(f"torch computes in fp32 on processors, not in {precision}; name fp32 or auto")
-        return work.network, precision
+        return _Running(work.network, precision)
     from geodistill_core.runtime.build import gate
     from geodistill_core.runtime.torch_backend import captured_calls
 
-    refused = []
+    refused: dict[str, str] = {}
     tried: Precision | None = precision
     while tried is not None:
         calls = captured_calls(work.network, work.profile, tried)
@@ -202,15 +212,14 @@ def _torch(work: Work) -> tuple[AnyNetwork, str]:
         network = CompiledNetwork(work.network, work.profile, calls, eager_fallback=fallback)
         parity = gate(work.network, network, work.manifest, work.profile)
         if parity.holds:
-            return network, tried
-        refused.append(f"{tried}: {parity}")
+            return _Running(network, tried, refused)
+        refused[tried] = str(parity)
         tried = SAFER.get(tried)
-    raise RuntimeBackendError(
-        f"torch on {device.device_name('torch')} differs from the processor: {'; '.join(refused)}"
-    )
+    differences = "; ".join(f"{precision}: {why}" for precision, why in refused.items())
+    raise RuntimeBackendError(f"torch on {device.device_name('torch')} differs from the processor: {differences}")
 
 
-_RUNGS: Mapping[Rung, Callable[[Work], tuple[AnyNetwork, str]]] = {
+_RUNGS: Mapping[Rung, Callable[[Work], _Running]] = {
     "tensorrt": partial(_compiled_by, "tensorrt"),
     "onnxruntime": partial(_compiled_by, "onnxruntime"),
     "openvino": partial(_compiled_by, "openvino"),
