@@ -90,6 +90,8 @@ def test_commands_of_a_page_run_one_after_the_other(page, shell):
     for block in blocks(page, "bash"):
         if "--live" in block:
             pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
+        if "geodistill export" in block:
+            pytest.importorskip("onnxruntime", reason="ONNX is not installed (pip install 'geodistill[deploy]')")
         done = shell(block.replace(SHORT, "--frames 4 --rate 1"))
         code = 3 if "--live" in block and done.returncode == 3 else 0  # a busy machine drops images, and says so
         assert done.returncode == code, f"{block}\n{done.stdout}\n{done.stderr}"
