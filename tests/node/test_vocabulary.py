@@ -73,6 +73,7 @@ TROUBLES = [
     {"fix_age_s": 2.1},
     {"answer_age_s": 3.1},
     {"map_trouble": "map service offline"},
+    {"runtime_trouble": "the network runs on plain torch"},
     {"calibrated": False},
 ]
 
