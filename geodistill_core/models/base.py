@@ -75,7 +75,8 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     `metres_per_pixel` is the resolution of the tiles it reads and `map_size_px` their width, None where any width does
     (then positions lie within half of tile extent minus `template_extent_m`, the width of ground it matches).
     Cells of the answer are `metres_per_cell` wide; their grid is centred `heatmap_shift_cells` (columns east, rows
-    south) from the tile's centre, which is (0, 0) unless published conventions are reproduced.
+    south) from the tile's centre, which is (0, 0) unless published conventions are reproduced. With
+    `headings_apart` each hypothesis of yaw costs as much as the first.
     """
 
     metres_per_pixel: float
@@ -83,6 +84,7 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     template_extent_m: float
     map_size_px: int | None = None
     heatmap_shift_cells: tuple[float, float] = (0.0, 0.0)
+    headings_apart: bool = False
 
     def prepare_map(self, tile: MapTile) -> MapInput:
         """The tile as the network reads it (batch of one).

@@ -59,6 +59,7 @@ class Ggcvt(OverheadMatcher):
     resize = "pil"
     temperature = 0.05  # the triplet loss weighs distances, 2 - 2 similarity, by 10
     similarity_floor = 1e-6
+    headings_apart = True
     levels = (0, 1, 2)
     map_size_px: int = 512
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from geodistill_core.errors import RuntimeBackendError
 from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision
 
+_SINK = "/sink_port_0"
 _TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
@@ -49,17 +50,18 @@ class _Request:
 
     def __init__(self, call: CallName, compiled: Any) -> None:
         self.call, self.request, self.lock = call, compiled.create_infer_request(), threading.Lock()
-        self.inputs = {x.any_name: tuple(x.shape) for x in compiled.inputs}
-        self.outputs = {x.any_name: tuple(x.shape) for x in compiled.outputs}
+        # tensors may have further names of what was optimised away
+        self.inputs = {x.node.friendly_name: tuple(x.shape) for x in compiled.inputs}
+        self.outputs = {x.node.friendly_name.removesuffix(_SINK): tuple(x.shape) for x in compiled.outputs}
 
     def __call__(self, tensors: Named) -> dict[str, Tensor]:
-        feeds = {name: np.ascontiguousarray(tensors[name].detach().cpu().numpy()) for name in self.inputs}
+        feeds = [np.ascontiguousarray(tensors[name].detach().cpu().numpy()) for name in self.inputs]
         with self.lock:
             try:
                 found = self.request.infer(feeds, share_inputs=True)
             except RuntimeError as error:
                 raise RuntimeBackendError(f"OpenVINO failed in {self.call}: {error}") from error
-            return {name: torch.from_numpy(found[name].copy()) for name in self.outputs}
+            return {name: torch.from_numpy(found[i].copy()) for i, name in enumerate(self.outputs)}
 
 
 def save_ir(folder: Path) -> None:

@@ -49,11 +49,12 @@ class Profile:
     def of(network: AnyNetwork, image: GroundImage, config: LocalizerConfig, yaws: int | None = None) -> Profile:
         """The profile that serves images like `image` (its pixels do not matter) under these settings.
 
-        `yaws` None: as many hypotheses as a heading known to 10 degrees takes.
+        `yaws` None: as many hypotheses as a heading known to 10 degrees takes, or one where they cost the same apart.
         """
+        typical = 1 if network.headings_apart else _typical_yaws(config)
         ground = network.prepare_ground(image)
         tile_px = network.map_size_px or round(config.tile_extent_m / network.metres_per_pixel)
-        return Profile.of_input(ground, tile_px, _typical_yaws(config) if yaws is None else yaws)
+        return Profile.of_input(ground, tile_px, typical if yaws is None else yaws)
 
     @staticmethod
     def of_input(ground: GroundInput, tile_px: int, yaws: int) -> Profile:
