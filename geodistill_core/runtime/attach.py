@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 
-from geodistill_core.errors import RuntimeBackendError
+from geodistill_core.errors import ConfigError, RuntimeBackendError
 from geodistill_core.localization.localizer import Localizer
 from geodistill_core.runtime.cache import Say
 from geodistill_core.runtime.child import BuildStoppedError
@@ -61,7 +61,7 @@ class Attached:
     def _meet(self, image: GroundImage) -> None:
         """An image is about to be localized."""
         if self._error is not None and not self._background:
-            raise self._error
+            raise self._unusable(self._error)
         if self._thread is not None or self._error is not None:
             return
         network, config = self._localizer.network, self._localizer.config
@@ -71,10 +71,13 @@ class Attached:
         if not self._background:
             self._compile(work)
             if self._error is not None:
-                raise self._error
+                raise self._unusable(self._error)
         else:
             self._thread = threading.Thread(target=self._compile, args=(work,), name="compiling", daemon=True)
             self._thread.start()
+
+    def _unusable(self, error: RuntimeBackendError) -> ConfigError:
+        return ConfigError(f"runtime {self.options.runtime} cannot be used: {error}")
 
     def _compile(self, work: Work) -> None:
         try:

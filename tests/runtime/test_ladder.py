@@ -145,7 +145,7 @@ class TestAttached:
         monkeypatch.setattr("geodistill_core.runtime.attach.compiled", fail)
         Attached(localizer, RuntimeOptions("openvino"))
         for _ in range(2):
-            with pytest.raises(RuntimeBackendError, match="no such engine"):
+            with pytest.raises(ConfigError, match="runtime openvino cannot be used: no such engine"):
                 localizer.locate(IMAGE, PRIOR)
         assert len(tried) == 1
 
