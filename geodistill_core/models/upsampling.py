@@ -50,7 +50,7 @@ class UpStage(nn.Module):
         self.padding = padding
         self.skip = skip
         self.from_frame = channels_in - from_map
-        self._composed, self._spread = Derived(), Derived()
+        self._composed, self._spread, self._portable_kernel = Derived(), Derived(), Derived()
 
     def _conv3(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1), mode="reflect" if self.padding == "reflect" else "constant")
@@ -90,10 +90,12 @@ class UpStage(nn.Module):
         many = kernel.shape[1] >= _MANY_CHANNELS
         return (winograd.filters(kernel) if many else kernel.contiguous(memory_format=torch.channels_last),)
 
+    def _composed_of(self) -> list[Tensor]:
+        return [self.up.weight, self.mix.weight, *(p for p in (self.up.bias,) if p is not None)]
+
     def _corners(self, z: Tensor, bias: Tensor | None) -> Tensor:
         """Four fine pixels around each corner, [B, h + 1, w + 1, 4 * mixed]."""
-        sources = [self.up.weight, self.mix.weight, *(p for p in (self.up.bias,) if p is not None)]
-        (kernel,) = self._composed.get(sources, self._compose)
+        (kernel,) = self._composed.get(self._composed_of(), self._compose)
         z, (h, w) = z.contiguous(memory_format=torch.channels_last), z.shape[2:]
         reflect, many = self.padding == "reflect", kernel.dim() == 3
         if reflect or many:  # reflected fine pixels belong to a repeated coarse cell
@@ -143,7 +145,7 @@ class UpStage(nn.Module):
 
     def _portable(self, z: Tensor, term: Tensor | None) -> Tensor:
         """The composed convolution as one of the library's, and the second one."""
-        (kernel,) = self._compose()
+        (kernel,) = self._portable_kernel.get(self._composed_of(), self._compose)
         (B, _, h, w), mixed = z.shape, self.mix.out_channels
         padded = F.pad(z, (1, 1, 1, 1), mode="replicate" if self.padding == "reflect" else "constant")
         corners = F.conv2d(padded, kernel).view(B, 2, 2, mixed, h + 1, w + 1)

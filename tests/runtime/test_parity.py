@@ -15,6 +15,7 @@ from geodistill_core.runtime.parity import check
 from tests.runtime.small import NAMES, probe, profile, small
 
 pytest.importorskip("onnx")
+pytestmark = pytest.mark.timeout(900)  # the published sizes of some networks cannot be chosen smaller
 
 _FILES = {}
 _PEAK = 12.0
