@@ -19,7 +19,10 @@ _TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoBackend:
-    """fp32; bf16 where time presses, in the encoder of the ground; int8 where files were quantised. Threads as torch's."""
+    """fp32; bf16 in the encoder of the ground, where time presses; int8 where files were quantised.
+
+    As many threads as torch uses.
+    """
 
     name = "openvino"
     precisions: tuple[Precision, ...] = ("fp32", "bf16", "int8")
