@@ -76,7 +76,8 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     (then positions lie within half of tile extent minus `template_extent_m`, the width of ground it matches).
     Cells of the answer are `metres_per_cell` wide; their grid is centred `heatmap_shift_cells` (columns east, rows
     south) from the tile's centre, which is (0, 0) unless published conventions are reproduced. With
-    `headings_apart` each hypothesis of yaw costs as much as the first.
+    `headings_apart` each hypothesis of yaw costs as much as the first. With `compared_by_torch` no engine of a
+    processor does `compare` faster than torch: it is left to torch there, by `compare_named`.
     """
 
     metres_per_pixel: float
@@ -85,6 +86,7 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     map_size_px: int | None = None
     heatmap_shift_cells: tuple[float, float] = (0.0, 0.0)
     headings_apart: bool = False
+    compared_by_torch: bool = False
 
     def prepare_map(self, tile: MapTile) -> MapInput:
         """The tile as the network reads it (batch of one).
@@ -144,6 +146,13 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
         `named` are the tensors in the portable form's map features by their path: `map.features.2`.
         """
         return None
+
+    def compare_named(self, named: Mapping[str, Tensor], ground: GroundInput, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """`compare` where only torch does it, of a network that is `compared_by_torch`.
+
+        `named` are the tensors in the portable form's ground features by their path: `ground.features`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is compared by its back end")
 
     def conclude(
         self, compared: Mapping[str, Tensor], settled: Any, ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor

@@ -124,10 +124,11 @@ def _correlation(
         weight = confidence.square().unsqueeze(-3)
         weighted, map_energy = template * weight, correlator(maps.energy.unsqueeze(-3), weight, positions)
     numerator = correlator(maps.features, weighted, positions)
+    if maps.weight is None:
+        total = (template * weighted).sum(dim=(-3, -2, -1)).unsqueeze(-1).unsqueeze(-1)
+        return Correlation(numerator, map_energy.clamp(min=0.0), total, total)
     template_energy = (template * weighted).sum(dim=-3, keepdim=True)
     total = template_energy.sum(dim=(-3, -2, -1)).unsqueeze(-1).unsqueeze(-1)
-    if maps.weight is None:
-        return Correlation(numerator, map_energy.clamp(min=0.0), total, total)
     ground_energy = correlator(maps.weight.unsqueeze(-3), template_energy, positions)
     return Correlation(numerator, map_energy.clamp(min=0.0), ground_energy.clamp(min=0.0), total)
 
@@ -183,10 +184,10 @@ def normalized_cross_correlation(
 def normalized(maps: CorrelationMap, template: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
     """Similarity [..., P, P] and the share of the template's energy on valid map, in 0..1; energies stay above zero.
 
-    Shapes: template [..., C, k, k], confidence [..., k, k].
+    Shapes: template [..., C, k, k], confidence [..., k, k]. The share is [..., 1, 1] where the whole map is valid.
     """
     found = correlate(maps, template, confidence)
     ground, total = found.ground_energy.clamp(min=_ENERGY_FLOOR), found.ground_total.clamp(min=_ENERGY_FLOOR)
     denominator = (found.map_energy.clamp(min=_ENERGY_FLOOR) * ground).sqrt()
     similarity = found.numerator / denominator
-    return similarity, (ground / total).clamp(0.0, 1.0).expand_as(similarity)
+    return similarity, (ground / total).clamp(0.0, 1.0)

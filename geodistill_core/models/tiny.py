@@ -39,6 +39,7 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
 
     metres_per_pixel = 0.25
     metres_per_cell = 0.5
+    compared_by_torch = True
     east_m: Tensor
     north_m: Tensor
     row_code: Tensor
@@ -108,7 +109,10 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
     def similarity(
         self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Cosine similarity [B, Y, P, P], -inf where too little of the template lies on valid map, and that share."""
+        """Cosine similarity [B, Y, P, P], -inf where too little of the template lies on valid map, and that share.
+
+        The share is [B, Y, 1, 1] where the whole map is valid.
+        """
         template, confidence = self.lay_out(ground, yaw_enu_rad)
         return self._similarity(self._correlation_map(map_features), template, confidence)
 
@@ -133,6 +137,14 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
 
     def compare(self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
         """See the contract; templates and confidences, as `lay_out` gives them."""
+        return self._templates(ground, yaw_enu_rad)
+
+    def compare_named(self, named: Mapping[str, Tensor], ground: GroundInput, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """See the contract."""
+        seen = GroundFeatures(named["ground.features"], named["ground.confidence"], ground.mount)
+        return self._templates(seen, yaw_enu_rad)
+
+    def _templates(self, ground: GroundFeatures, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
         template, confidence = self.lay_out(ground, yaw_enu_rad)
         return {"template": template, "confidence": confidence}
 
@@ -152,6 +164,5 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         return self._logits(*self._similarity(settled, compared["template"], compared["confidence"]))
 
     def _logits(self, similarity: Tensor, share: Tensor) -> Tensor:
-        # rounding of the share must not touch what lies wholly on the map
-        logits = similarity * self.log_scale.exp() * (share * _WHOLE).clamp(max=1.0)
-        return logits.masked_fill(similarity.isneginf(), -torch.inf)
+        # rounding of the share must not touch what lies wholly on the map, and -inf must stay what it is
+        return similarity * (self.log_scale.exp() * (share * _WHOLE).clamp(_MIN_VISIBLE_SHARE, 1.0))

@@ -9,6 +9,8 @@ from typing import Literal, Protocol, get_args
 
 from torch import Tensor
 
+from geodistill_core.models.base import AnyNetwork
+
 CallName = Literal["encode_map", "encode_ground", "match"]
 CALLS: tuple[CallName, ...] = get_args(CallName)
 
@@ -44,9 +46,10 @@ class CompiledCall(Protocol):
 
 
 class Backend(Protocol):
-    """An engine that runs ONNX files. `precisions` are those it can build, the safest first."""
+    """An engine that runs ONNX files, on the processor or not. `precisions` are those it can build, the safest first."""
 
     name: str
+    on_processor: bool
     precisions: tuple[Precision, ...]
 
     def compile(self, call: CallName, onnx: Path, precision: Precision) -> CompiledCall:
@@ -55,3 +58,16 @@ class Backend(Protocol):
         Raises:
             RuntimeBackendError: the engine is not installed, or cannot build the file in this precision.
         """
+
+
+def compile_calls(
+    network: AnyNetwork, backend: Backend, paths: Mapping[CallName, Path], precision: Precision
+) -> dict[CallName, CompiledCall]:
+    """The calls of a network's ONNX files that the back end is to run: the match is left to torch where it is faster.
+
+    Raises:
+        RuntimeBackendError: the engine is not installed, or cannot build a file in this precision.
+    """
+    left_to_torch = network.compared_by_torch and backend.on_processor
+    wanted = (call for call in CALLS if call != "match" or not left_to_torch)
+    return {call: backend.compile(call, paths[call], precision) for call in wanted}

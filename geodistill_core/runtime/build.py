@@ -25,7 +25,7 @@ from geodistill_core.errors import GeodistillError, RuntimeBackendError
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.manifest import Manifest
 from geodistill_core.models.registry import build as build_network
-from geodistill_core.runtime.backend import SAFER, Backend, Precision
+from geodistill_core.runtime.backend import SAFER, Backend, Precision, compile_calls
 from geodistill_core.runtime.cache import Say
 from geodistill_core.runtime.calibration import Frame, synth_frames
 from geodistill_core.runtime.child import run_build
@@ -108,7 +108,7 @@ def build(
                 quantize(paths, seen, symmetric=backend.name == "tensorrt")
             elif next(reversed(refused), "") == "int8":
                 paths = export_onnx(network, profile, folder)
-            calls = {call: backend.compile(call, path, tried) for call, path in paths.items()}
+            calls = compile_calls(network, backend, paths, tried)
             parity = gate(network, CompiledNetwork(network, profile, calls), manifest, profile, tried)
             if parity.holds:
                 built = {"precision": tried, "parity": asdict(parity), "refused": refused}

@@ -20,7 +20,7 @@ from geodistill_core.errors import ConfigError, RuntimeBackendError
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.manifest import Manifest
 from geodistill_core.runtime import device
-from geodistill_core.runtime.backend import CALLS, SAFER, Backend, Precision
+from geodistill_core.runtime.backend import CALLS, SAFER, Backend, Precision, compile_calls
 from geodistill_core.runtime.build import BUILT_NAME, model_hash, start_build
 from geodistill_core.runtime.cache import EngineCache, EngineKey, Say, default_cache_folder
 from geodistill_core.runtime.child import BuildStoppedError
@@ -165,7 +165,7 @@ def _loaded(chosen: Backend, work: Work, folder: Path) -> _Running:
         precision, refused = built["precision"], dict(built["refused"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RuntimeBackendError(f"{folder / BUILT_NAME} cannot be read: {error}") from error
-    calls = {call: chosen.compile(call, folder / f"{call}.onnx", precision) for call in CALLS}
+    calls = compile_calls(work.network, chosen, {call: folder / f"{call}.onnx" for call in CALLS}, precision)
     fallback = work.options.runtime == "auto"
     return _Running(CompiledNetwork(work.network, work.profile, calls, eager_fallback=fallback), precision, refused)
 

@@ -45,6 +45,7 @@ CompiledGround = Encoded[GroundInput]
 class CompiledNetwork(CrossViewNetwork[CompiledMap, CompiledGround]):
     """The contract of `network`, its calls run by `calls` with the shapes of `profile`.
 
+    Where `calls` have no match, torch compares what they encoded (`compare_named`).
     Fewer hypotheses than the profile's are padded by repeating the last one, more take several calls. Inputs of
     another size are refused; with `eager_fallback` the network itself serves them, which is logged once.
     """
@@ -113,14 +114,20 @@ class CompiledNetwork(CrossViewNetwork[CompiledMap, CompiledGround]):
         """
         if ground.named is None or map_features.named is None:
             return self._eager_match(ground, map_features, yaw_enu_rad)
-        call, named = self.calls["match"], {**ground.named, **map_features.named}
-        if "yaw_enu_rad" in call.inputs:  # each piece's answers have its hypotheses in their second axis
-            parts = [call({**named, "yaw_enu_rad": yaw}) for yaw in self._in_calls(yaw_enu_rad)]
-            count = yaw_enu_rad.shape[1]
-            compared = {name: torch.cat([part[name] for part in parts], dim=1)[:, :count] for name in call.outputs}
+        named = {**ground.named, **map_features.named}
+        if "match" in self.calls:
+            compared = self._compared(self.calls["match"], named, yaw_enu_rad)
         else:
-            compared = call(named)
+            compared = self.network.compare_named(named, ground.source, yaw_enu_rad)
         return self.network.conclude(compared, map_features.settled, ground.source, map_features.source, yaw_enu_rad)
+
+    def _compared(self, call: CompiledCall, named: dict[str, Tensor], yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """Answers to hypotheses [1, Y], each piece of which has its hypotheses in its second axis."""
+        if "yaw_enu_rad" not in call.inputs:
+            return call(named)
+        parts = [call({**named, "yaw_enu_rad": yaw}) for yaw in self._in_calls(yaw_enu_rad)]
+        count = yaw_enu_rad.shape[1]
+        return {name: torch.cat([part[name] for part in parts], dim=1)[:, :count] for name in call.outputs}
 
     def _in_calls(self, yaw_enu_rad: Tensor) -> list[Tensor]:
         """Hypotheses [1, Y] in pieces of the profile's number, the last one repeated to fill the last piece."""

@@ -18,6 +18,7 @@ class OnnxRuntimeBackend:
     """Files as they are: fp32, or int8 where they were quantised. As many threads as torch uses."""
 
     name = "onnxruntime"
+    on_processor = True
     precisions: tuple[Precision, ...] = ("fp32", "int8")
 
     def compile(self, call: CallName, onnx: Path, precision: Precision) -> CompiledCall:

@@ -25,6 +25,7 @@ class OpenVinoBackend:
     """
 
     name = "openvino"
+    on_processor = True
     precisions: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 
     def compile(self, call: CallName, onnx: Path, precision: Precision) -> CompiledCall:

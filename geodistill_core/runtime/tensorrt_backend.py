@@ -49,6 +49,7 @@ class TensorRTBackend:
     """See `Backend`. Engines lie beside the ONNX files they were built from; `say` hears the builder's progress."""
 
     name = "tensorrt"
+    on_processor = False
     precisions: tuple[Precision, ...] = ("fp32", "bf16", "fp16", "int8")
 
     def __init__(self, device: str = "cuda", say: Callable[[str], None] = lambda text: None) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from geodistill_core.localization.heights import log_likelihood
-from geodistill_core.runtime.backend import CALLS
+from geodistill_core.runtime.backend import CALLS, compile_calls
 from geodistill_core.runtime.export import export_onnx
 from geodistill_core.runtime.network import CompiledNetwork
 from geodistill_core.runtime.onnxruntime_backend import OnnxRuntimeBackend
@@ -47,6 +47,27 @@ def test_a_compiled_network_finds_the_poses_of_the_eager_one(name, backend, expo
     seen = probe(network, yaws=3)
     found = check(network, compiled(network, files, backend), [seen], sharp(network, seen))
     assert found.holds, found
+
+
+@pytest.mark.parametrize("name", ["tiny", "g2sweakly_vigor"])
+def test_a_processor_leaves_to_torch_what_torch_compares_faster(name, exported):
+    pytest.importorskip("onnxruntime")
+    network, files = exported(name)
+    calls = compile_calls(network, OnnxRuntimeBackend(), files, "fp32")
+    assert ("match" in calls) == (name != "tiny")
+    seen = probe(network, yaws=3)
+    assert check(network, CompiledNetwork(network, profile(network), calls), [seen], sharp(network, seen)).holds
+
+
+def test_an_engine_of_a_gpu_gets_every_call(exported):
+    class Engine:
+        name, on_processor, precisions = "engine", False, ("fp32",)
+
+        def compile(self, call, onnx, precision):
+            return onnx.name
+
+    network, files = exported("tiny")
+    assert compile_calls(network, Engine(), files, "fp32") == {call: f"{call}.onnx" for call in CALLS}
 
 
 @torch.inference_mode()
