@@ -128,7 +128,7 @@ def _intake(reader: DriveReader, localizer: Localizer) -> tuple[float, float]:
     for raw in reader.source.messages([reader.topics[StreamKind.IMAGE]]):
         message, tilt = reader.source.decode(raw), float(rolls.normal(0.0, 0.01))
         before_s = time.process_time()
-        rgb = decode_compressed(message)
+        rgb = decode_compressed(message, panorama=True)
         decoded_s = time.process_time()
         localizer.network.prepare_ground(GroundImage(rgb, 1, reader.mount(), roll_rad=tilt, pitch_rad=-tilt))
         whole.append(time.process_time() - before_s)

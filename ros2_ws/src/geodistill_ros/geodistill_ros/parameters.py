@@ -74,8 +74,8 @@ class NodeParameters(BaseModel):
     )
     runtime_precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = _parameter(
         "auto",
-        "Numbers that the compiled network computes with: auto is bf16 on GPUs and fp32 on processors. Where poses "
-        "would differ from torch's, the next safer one is taken.",
+        "Numbers that the compiled network computes with: auto is bf16 on GPUs, and on processors that multiply in it "
+        "with OpenVINO, otherwise fp32. Where poses would differ from torch's, the next safer one is taken.",
     )
     runtime_cache: str = _parameter("", "Folder of compiled networks; empty for the user's cache folder.")
     runtime_build_limit_s: float = _parameter(
