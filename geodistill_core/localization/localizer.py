@@ -189,12 +189,13 @@ class Localizer:
 
     def _posterior(self, log_p: Array, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
         """Softmax of log-likelihoods [Y, P, P] plus the log prior, in float64."""
-        if not np.isfinite(log_p).any():
+        likeliest = log_p.max()  # NaN where any is
+        if np.isneginf(likeliest):
             raise MapError(
                 f"the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid imagery to match "
                 "against; extend the map"
             )
-        if np.isnan(log_p).any() or np.isposinf(log_p).any():
+        if not np.isfinite(likeliest):
             raise RuntimeBackendError(
                 "the network returned NaN or infinite logits; check the checkpoint and the runtime"
             )

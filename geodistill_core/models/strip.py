@@ -57,8 +57,15 @@ def _level_directions(geometry: StripGeometry) -> Array:
 
 
 def _averaged(rgb: Array, new_width: int, across: int, down: int) -> Array:
-    size = (new_width, len(rgb) // down)
-    return np.asarray(cv2.resize(rgb[:, : new_width * across], size, interpolation=cv2.INTER_AREA))
+    seen = rgb[:, : new_width * across]
+    if (across, down) == (2, 1):
+        return _halved(seen)
+    return np.asarray(cv2.resize(seen, (new_width, len(rgb) // down), interpolation=cv2.INTER_AREA))
+
+
+def _halved(rgb: Array) -> Array:
+    """Means of neighbours in each row: half-way between them, a linear function is their mean, and soon computed."""
+    return np.asarray(cv2.resize(rgb, (rgb.shape[1] // 2, len(rgb)), interpolation=cv2.INTER_LINEAR))
 
 
 def _reduced(image: GroundImage, geometry: StripGeometry) -> GroundImage:
@@ -105,10 +112,10 @@ def ground_strip(image: GroundImage, geometry: StripGeometry) -> tuple[Array, Ar
         source = _reduced(image, geometry)
         column, row, visible = pixels_of_directions(source, rays)
     rgb = sample(source, column, row)
+    if image.camera is None:
+        return _halved(rgb), np.ones((geometry.height, geometry.width), np.float32)
     rgb[~visible] = 0
-    size = (geometry.width, geometry.height)
-    share = cv2.resize(visible.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), share
+    return _halved(rgb), _halved(visible.astype(np.float32))
 
 
 def strip_coordinates(

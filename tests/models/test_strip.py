@@ -39,3 +39,10 @@ def test_panoramas_of_a_few_rows_have_a_strip(shape):
     rgb, share = ground_strip(GroundImage.panorama(noise(*shape), height_m=2.0), StripGeometry())
     assert rgb.shape == (192, 256, 3)
     assert share.min() == 1.0
+
+
+def test_rows_that_are_twice_too_fine_are_averaged_and_not_thinned_out():
+    stripes = np.zeros((512, 1024, 3), np.uint8)
+    stripes[:, ::2] = 200
+    rgb, _ = ground_strip(GroundImage.panorama(stripes, height_m=2.0), StripGeometry())
+    assert (rgb == 100).all()
