@@ -13,6 +13,8 @@ import torch
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path("/etc/nv_tegra_release"))
+_CPUINFO = Path("/proc/cpuinfo")
+_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 _DISTRIBUTIONS = {
     "tensorrt": ("tensorrt", "onnx"),
     "onnxruntime": ("onnxruntime", "onnx"),
@@ -28,10 +30,19 @@ def has_gpu() -> bool:
 
 def processor() -> str:
     """The CPU's name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())
+    return _of_processor("model name") or platform.machine()
+
+
+def processor_has_bf16() -> bool:
+    """Whether the CPU multiplies in bf16."""
+    features = f"{_of_processor('flags')} {_of_processor('Features')}".split()
+    return not _BF16.isdisjoint(features)
+
+
+def _of_processor(field: str) -> str:
+    """What Linux tells of the first CPU; nothing elsewhere."""
+    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
 
 
 def device_name(runtime: str) -> str:

@@ -2,7 +2,7 @@
 """Which back end runs a network: the best of those that are there and pass the parity gate, or the one named.
 
 `auto` tries TensorRT, ONNX Runtime, OpenVINO and torch in this order; where torch has a GPU, the back ends of the
-processor come after it. What was not taken is told with its reason, wherever the choice is told.
+processor come after it. On processors that multiply in bf16, OpenVINO, which has them do so, comes first. What was not taken is told with its reason, wherever the choice is told.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
-    """A back end by name, or `auto`; a precision, or `auto`: bf16 on GPUs and fp32 on processors.
+    """A back end by name, or `auto`; a precision, or `auto`: bf16 on GPUs and for OpenVINO on processors that have it,
+    otherwise fp32.
 
     Engines are kept below `cache` (None: the user's cache folder); a build may take `build_limit_s`.
     """
@@ -130,6 +131,8 @@ def order(runtime: Runtime) -> tuple[Rung, ...]:
         return (runtime,)
     if device.has_gpu():
         return ("tensorrt", "torch")
+    if device.processor_has_bf16():
+        return ("tensorrt", "openvino", "onnxruntime", "torch")
     return ("tensorrt", "onnxruntime", "openvino", "torch")
 
 
@@ -139,7 +142,8 @@ def _wanted(work: Work, automatic: Precision) -> Precision:
 
 def _compiled_by(name: str, work: Work) -> _Running:
     """A network out of the cache, built if need be."""
-    chosen, precision = backend(name), _wanted(work, "bf16" if name == "tensorrt" else "fp32")
+    in_bf16 = name == "tensorrt" or (name == "openvino" and device.processor_has_bf16())
+    chosen, precision = backend(name), _wanted(work, "bf16" if in_bf16 else "fp32")
     if precision not in chosen.precisions:
         raise RuntimeBackendError(f"{name} has {', '.join(chosen.precisions)}, not {precision}; name one of these")
     options = work.options

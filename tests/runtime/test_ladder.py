@@ -64,6 +64,39 @@ def work(network, folder, runtime="auto", said=None, **options):
     return Work(network, MANIFEST, Profile.of(network, IMAGE, CONFIG), options, say)
 
 
+CPUINFO = {
+    "model name : a\nflags : fpu avx512f avx512_bf16\n": True,
+    "model name : a\nflags : fpu amx_bf16 amx_tile\n": True,
+    "Features : fp asimd bf16\n": True,
+    "model name : a bf16\nflags : fpu avx512f avx512_bf16_x\n": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("text", CPUINFO)
+def test_a_processor_that_multiplies_in_bf16_says_so(text, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(device, "_CPUINFO", tmp_path / "cpuinfo")
+    assert device.processor_has_bf16() == CPUINFO[text]
+
+
+@pytest.fixture
+def without_bf16(monkeypatch):
+    monkeypatch.setattr(device, "processor_has_bf16", lambda: False)
+
+
+def test_where_the_processor_has_bf16_the_back_end_that_uses_it_comes_first(monkeypatch, network, tmp_path):
+    monkeypatch.setattr(device, "processor_has_bf16", lambda: True)
+    assert order("auto") == ("tensorrt", "openvino", "onnxruntime", "torch")
+    pytest.importorskip("openvino")
+    asked = []
+    monkeypatch.setattr(ladder, "start_build", lambda *order, **options: asked.append(order[4]))
+    with pytest.raises(RuntimeBackendError):
+        compiled(work(network, tmp_path, "openvino"))
+    assert asked == ["bf16"]
+
+
+@pytest.mark.usefixtures("without_bf16")
 def test_processors_end_with_torch_and_gpus_leave_the_processor_out(monkeypatch):
     assert order("auto") == ("tensorrt", "onnxruntime", "openvino", "torch")
     assert order("openvino") == ("openvino",)
@@ -71,6 +104,7 @@ def test_processors_end_with_torch_and_gpus_leave_the_processor_out(monkeypatch)
     assert order("auto") == ("tensorrt", "torch")
 
 
+@pytest.mark.usefixtures("without_bf16")
 def test_x04_without_any_back_end_the_network_itself_runs_and_every_absence_is_told(network, tmp_path, absent):
     absent("tensorrt", "onnxruntime", "openvino")
     said = []
