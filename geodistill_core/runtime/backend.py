@@ -46,7 +46,7 @@ class CompiledCall(Protocol):
 
 
 class Backend(Protocol):
-    """An engine that runs ONNX files, on the processor or not. `precisions` are those it can build, the safest first."""
+    """An engine that runs ONNX files. `precisions` are those it can build, the safest first."""
 
     name: str
     on_processor: bool

@@ -2,7 +2,8 @@
 """Which back end runs a network: the best of those that are there and pass the parity gate, or the one named.
 
 `auto` tries TensorRT, ONNX Runtime, OpenVINO and torch in this order; where torch has a GPU, the back ends of the
-processor come after it. On processors that multiply in bf16, OpenVINO, which has them do so, comes first. What was not taken is told with its reason, wherever the choice is told.
+processor are left out. On processors that multiply in bf16, OpenVINO, which has them do so, comes before ONNX Runtime.
+What was not taken is told with its reason, wherever the choice is told.
 """
 
 from __future__ import annotations
