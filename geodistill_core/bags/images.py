@@ -22,7 +22,10 @@ MAX_IMAGE_PIXELS = 40_000_000
 BLANK_SPREAD = 6
 MAX_HEADER_BYTES = 262_144
 PANORAMA_ROWS = 512
-"""Panoramas are decoded at the least size that has as many rows: networks see no more of them."""
+"""Panoramas are decoded at the least size that has as many rows.
+
+`tiny` was trained on panoramas of this size, and found positions no better in larger ones; published networks read less.
+"""
 _REDUCED = {  # grey is no bit of its own: these are the sizes alone
     1: 0,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,

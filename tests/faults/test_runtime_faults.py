@@ -36,7 +36,7 @@ class ModuleCall:
 class StubBackend:
     """fp32 that is right; other precisions multiply what one call gives by `factor`."""
 
-    name = "stub"
+    name, on_processor = "stub", False
     precisions = ("fp32", "bf16", "fp16")
 
     def __init__(self, network, shapes, factor, wrong=("fp16",)):
