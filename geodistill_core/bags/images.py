@@ -24,7 +24,7 @@ MAX_HEADER_BYTES = 262_144
 PANORAMA_ROWS = 512
 """Panoramas are decoded at the least size that has as many rows.
 
-`tiny` was trained on panoramas of this size, and found positions no better in larger ones; published networks read less.
+`tiny` was trained on panoramas of this size and finds positions no better in larger ones; published networks read less.
 """
 _REDUCED = {  # grey is no bit of its own: these are the sizes alone
     1: 0,
