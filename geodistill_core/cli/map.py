@@ -15,7 +15,6 @@ from geodistill_core.cli.map_fetch import fetch
 from geodistill_core.cli.output import JsonOption, emit, notes, table
 from geodistill_core.errors import ConfigError
 from geodistill_core.maps import GeoBounds, MapInfo, open_map
-from geodistill_core.types import GeoPoint
 
 if TYPE_CHECKING:
     from geodistill_core.maps.holes import Holes
@@ -56,11 +55,6 @@ def summary(info: MapInfo) -> dict[str, Any]:
     }
 
 
-def _corner(latitude: float, longitude: float) -> str:
-    point = GeoPoint(latitude, longitude)
-    return f"{point.latitude:.6f}, {point.longitude:.6f}"
-
-
 def _found(holes: Holes) -> dict[str, Any]:
     return {"covered": holes.covered, "tiles": holes.tiles, "missing": dict(holes.missing or {})}
 
@@ -69,10 +63,10 @@ def _render(console: Console, info: MapInfo, holes: Holes | None) -> None:
     facts, bounds = summary(info), info.bounds
     shown = table(info.location, "", "")
     shown.add_row("kind", info.kind)
-    shown.add_row("south-west", _corner(bounds.south, bounds.west))
-    shown.add_row("north-east", _corner(bounds.north, bounds.east))
+    shown.add_row("south-west", f"{bounds.south:.6f}, {bounds.west:.6f}")
+    shown.add_row("north-east", f"{bounds.north:.6f}, {bounds.east:.6f}")
     shown.add_row("size", f"{facts['extent_m']['east']:.0f} m x {facts['extent_m']['north']:.0f} m")
-    shown.add_row("resolution", f"{info.metres_per_pixel:.3f} m per pixel")
+    shown.add_row("resolution", f"{info.metres_per_pixel:.3f} m per pixel" if info.metres_per_pixel else "–")
     shown.add_row("zoom levels", ", ".join(str(zoom) for zoom in info.zooms) or "–")
     if holes is not None:
         shown.add_row("covered", f"{100 * holes.covered:.1f} % of the rectangle")
@@ -84,7 +78,7 @@ def _render(console: Console, info: MapInfo, holes: Holes | None) -> None:
 
 @app.command()
 def info(
-    path: Annotated[Path, typer.Argument(help="Folder of named tiles, MBTiles, PMTiles, GeoTIFF or VRT.")],
+    path: Annotated[Path, typer.Argument(help="File or folder of imagery, or the YAML of a service.")],
     *,
     picture: Annotated[
         Optional[Path],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
@@ -123,7 +117,7 @@ def _is_own(host: str) -> bool:
 
 @app.command()
 def serve(
-    path: Annotated[Path, typer.Argument(help="Folder of named tiles, MBTiles, PMTiles, GeoTIFF or VRT.")],
+    path: Annotated[Path, typer.Argument(help="File or folder of imagery, or the YAML of a service.")],
     *,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the network in.")] = "127.0.0.1",

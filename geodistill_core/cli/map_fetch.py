@@ -41,11 +41,21 @@ class _Origin:
         self.service = self.map if isinstance(self.map, RemoteSource) else None
         self.spec = None if self.service is None else self.service.spec
         spec = self.spec
-        self.as_is = spec is not None and (
-            spec.kind in ("xyz", "tms", "wmts") or (spec.kind == "wms" and spec.crs == "EPSG:3857")
-        )
+        self.as_is = spec is not None and spec.is_slippy
         self.tile_pixels = spec.tile_pixels if spec is not None and self.as_is else 256
         self.source_id = f"local-{Path(source).resolve().name}" if spec is None else spec.source_id
+
+    def finest_zoom(self) -> int:
+        """The last zoom level that is worth fetching; of a file on a server, once that has been opened."""
+        from geodistill_core.geometry import mercator
+        from geodistill_core.maps.remote.file_source import FileSource
+
+        if self.spec is not None and self.as_is:
+            return self.spec.zooms[1]
+        if isinstance(self.service, FileSource):
+            self.service.open()
+        info = self.map.info()
+        return mercator.zoom_as_fine_as(info.metres_per_pixel, info.bounds.center.latitude)
 
     def getter(self) -> TileGetter:
         """One tile of this source after the other."""
@@ -86,19 +96,17 @@ def _bounds(text: str) -> Any:
 
 
 def _zooms(text: str | None, origin: _Origin) -> list[int]:
-    """As given (`20` or `17-20`), else the zoom of the networks or the finest there is."""
+    """As given (`20` or `17-20`), else the zoom of the networks or the finest of the imagery."""
     match = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", text or str(_ZOOM_OF_NETWORKS))
     if match is None:
         raise ConfigError(f"--zoom {text!r} is neither a zoom level nor a range like 17-20")
     first, last = int(match[1]), int(match[2] or match[1])
     if text is None:
-        first = last = _ZOOM_OF_NETWORKS - (origin.tile_pixels == 512)
-        if origin.spec is not None:
-            first = last = min(last, origin.spec.zooms[1])
+        first = last = min(_ZOOM_OF_NETWORKS - (origin.tile_pixels == 512), origin.finest_zoom())
     zooms = list(range(first, last + 1))
     if not zooms:
         raise ConfigError(f"--zoom {text} descends; write the coarser level first")
-    if origin.spec is not None:
+    if origin.spec is not None and origin.as_is:
         for zoom in zooms:
             origin.spec.require_zoom(zoom)
     return zooms
@@ -110,8 +118,8 @@ def _confirm(guess: Estimate, origin: _Origin, yes: bool) -> None:
     said = f"{guess.count} tiles ({by_zoom}), about {guess.bytes / 1e6:.0f} MB"
     if origin.spec is not None:
         origin.spec.require_preload(guess.count)
-        connections = origin.spec.max_connections
-        notes().print(f"{said}, from {origin.spec.name} over {connections} connections at most", markup=False)
+        said += f", from {origin.spec.name} over {origin.spec.max_connections} connections at most"
+    notes().print(said, markup=False)
     if guess.count <= ASK_ABOVE or yes:
         return
     if not sys.stdin.isatty():
@@ -136,7 +144,7 @@ def fetch(
     margin: Annotated[float, typer.Option(help="Half the corridor's width in metres.")] = 100.0,
     zoom: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Zoom level, or a range like 17-20; by default the one that networks use."),
+        typer.Option(help="Zoom level, or a range like 17-20; else the one that networks use or the imagery's finest."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help=f"Fetch more than {ASK_ABOVE} tiles without asking.")] = False,
     json_path: JsonOption = None,

@@ -45,6 +45,12 @@ def metres_per_pixel(latitude: Number, zoom: int, tile_size: int = 256) -> Numbe
     return unbox(2.0 * math.pi * normal_radius_m * np.cos(phi) / world_pixels(zoom, tile_size))  # type: ignore[no-any-return]
 
 
+def zoom_as_fine_as(resolution_m: float, latitude: float) -> int:
+    """The first zoom level of 256-pixel tiles that is as fine there, or a tenth coarser; 30 at most."""
+    levels = math.log2(metres_per_pixel(latitude, 0) / (1.1 * resolution_m)) if resolution_m > 0.0 else MAX_ZOOM
+    return min(max(math.ceil(levels), 0), MAX_ZOOM)
+
+
 def to_pixel(latitude: Number, longitude: Number, zoom: int, tile_size: int = 256) -> tuple[Number, Number]:
     """Global edge coordinates (x, y).
 

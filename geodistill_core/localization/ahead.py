@@ -71,6 +71,13 @@ class Ahead:
             self._changed.notify_all()
         return track
 
+    def rest(self) -> None:
+        """Forget the vehicle, its path, and what was to be preloaded, until `follow` is called again."""
+        self._places.clear()
+        self._path, self._track = (), None
+        if self.prefetcher is not None:
+            self.prefetcher.rest()
+
     def along(self, path: Sequence[GeoPoint]) -> None:
         """The vehicle means to follow this path from now on; an empty one ends that."""
         self._path = tuple(path)
@@ -107,4 +114,5 @@ class Ahead:
         while not self._closed:
             if not self.step():
                 with self._changed:
-                    self._changed.wait(_REST_S)
+                    if not self._closed:
+                        self._changed.wait(_REST_S)

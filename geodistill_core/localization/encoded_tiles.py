@@ -40,9 +40,9 @@ class EncodedTiles:
         """
         center = nearest_node(point, self.grid_m)
         known = self._known(center)
-        if known is None or known[0].provisional:
-            known = self._encoded(center, self._tile(center), known)
-        return known
+        if known is not None and not known[0].provisional:
+            return known
+        return self._encoded(self.source.tile(*self._question(center)))
 
     def prepare(self, point: GeoPoint) -> bool:
         """Encode the tile nearest to a position ahead of time; False where that is done, or imagery is missing."""
@@ -51,16 +51,16 @@ class EncodedTiles:
         if known is not None and not known[0].provisional:
             return False
         try:
-            tile = self._tile(center)
+            tile = self.source.tile_ahead(*self._question(center))
         except MapError:
             return False
         if tile.provisional and not tile.valid.all():
             return False
-        self._encoded(center, tile, known)
+        self._encoded(tile)
         return known is None or known[0].key != tile.key
 
-    def _tile(self, center: GeoPoint) -> MapTile:
-        return self.source.tile(center, self.extent_m, self.network.metres_per_pixel)
+    def _question(self, center: GeoPoint) -> tuple[GeoPoint, float, float]:
+        return center, self.extent_m, self.network.metres_per_pixel
 
     def _known(self, center: GeoPoint) -> Encoded | None:
         with self._lock:
@@ -68,28 +68,35 @@ class EncodedTiles:
                 self._kept.move_to_end(center)
             return self._kept.get(center)
 
-    def _encoded(self, center: GeoPoint, tile: MapTile, known: Encoded | None) -> Encoded:
-        """Keep a tile with its features, which are `known` where its pixels have not changed."""
-        same = known is not None and known[0].key == tile.key
-        encoded = tile, known[1] if known is not None and same else self._features(center, tile)
+    def _encoded(self, tile: MapTile) -> Encoded:
+        """Keep a tile with its features, which are those of equal pixels where there are any."""
+        center, name = tile.center, (tile.center, tile.key)
         with self._lock:
-            self._kept[center] = encoded
-            self._kept.move_to_end(center)
-            while len(self._kept) > self.capacity:
-                self._kept.popitem(last=False)
+            known = self._kept.get(center)
+            if known is not None and known[0].key == tile.key:
+                return self._keep(tile, known[1])
+            theirs = self._at_work.get(name)
+            mine: Future[Any] = Future()
+            if theirs is None:
+                self._at_work[name] = mine
+        if theirs is not None:
+            return tile, theirs.result()
+        try:
+            features = self.network.encode_map(self.network.prepare_map(tile))
+        except BaseException as error:
+            with self._lock:
+                del self._at_work[name]
+            mine.set_exception(error)
+            raise
+        with self._lock:
+            del self._at_work[name]
+            encoded = self._keep(tile, features)
+        mine.set_result(features)
         return encoded
 
-    def _features(self, center: GeoPoint, tile: MapTile) -> Any:
-        name = center, tile.key
-        with self._lock:
-            mine = name not in self._at_work
-            future = self._at_work.setdefault(name, Future())
-        if mine:
-            try:
-                future.set_result(self.network.encode_map(self.network.prepare_map(tile)))
-            except BaseException as error:
-                future.set_exception(error)
-            finally:
-                with self._lock:
-                    del self._at_work[name]
-        return future.result()
+    def _keep(self, tile: MapTile, features: Any) -> Encoded:
+        encoded = self._kept[tile.center] = tile, features
+        self._kept.move_to_end(tile.center)
+        while len(self._kept) > self.capacity:
+            self._kept.popitem(last=False)
+        return encoded

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from geodistill_core.errors import ConfigError
@@ -16,14 +17,15 @@ from geodistill_core.maps.target import PlaneTarget, Target
 from geodistill_core.types import GeoPoint
 
 MAX_CELLS = 4096
+FINEST_ZOOM = mercator.MAX_ZOOM
+"""Sources with a grid of their own count levels from here downwards, so that a larger zoom is more detailed."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TileAddress:
     """A tile of a pyramid: row 0 lies in the north, the column is wrapped into the world.
 
-    Sources with a grid of their own (cloud-optimized GeoTIFF) count their levels in `zoom`, finer is larger;
-    their addresses mean nothing to other sources.
+    Addresses of sources with a grid of their own mean nothing to other sources; see `FINEST_ZOOM`.
     """
 
     zoom: int
@@ -70,6 +72,11 @@ def cells_under(target: Target, grid: PixelGrid, cell: int) -> list[tuple[int, i
     )
 
 
+def slippy_addresses(cells: Iterable[tuple[int, int]], zoom: int) -> tuple[TileAddress, ...]:
+    """The tiles of cells (column, row) in any turn; without those beyond the poles, none twice."""
+    return tuple(dict.fromkeys(TileAddress(zoom, column, row) for column, row in cells if 0 <= row < 1 << zoom))
+
+
 def addresses_around(center: GeoPoint, extent_m: float, zoom: int, tile_size: int = 256) -> tuple[TileAddress, ...]:
     """Tiles that a picture of `extent_m` metres around `center` is made of, nearest first.
 
@@ -80,5 +87,4 @@ def addresses_around(center: GeoPoint, extent_m: float, zoom: int, tile_size: in
     metres_per_pixel = mercator.metres_per_pixel(center.latitude, zoom, tile_size)
     side = max(1, math.ceil(extent_m / metres_per_pixel))
     grid = SlippyGrid(zoom, tile_size, lambda _column, _row, _zoom: None)
-    cells = cells_under(PlaneTarget(center, side, extent_m / side), grid, tile_size)
-    return tuple(dict.fromkeys(TileAddress(zoom, column, row) for column, row in cells if 0 <= row < 1 << zoom))
+    return slippy_addresses(cells_under(PlaneTarget(center, side, extent_m / side), grid, tile_size), zoom)

@@ -42,6 +42,8 @@ def tile_ranges(bounds: GeoBounds, zoom: int) -> tuple[range, range]:
     right, bottom = mercator.to_pixel(bounds.south, bounds.west + bounds.width, zoom, 1)
     columns = range(math.floor(left), max(math.ceil(right), math.floor(left) + 1))
     rows = range(math.floor(top), max(math.ceil(bottom), math.floor(top) + 1))
+    # Around the whole earth the first column is the last one too.
+    columns = columns[: 1 << zoom]
     if len(columns) * len(rows) > MAX_TILES:
         raise ConfigError(f"{len(columns)} x {len(rows)} tiles at zoom {zoom} exceed {MAX_TILES}; shrink the bounds")
     return columns, rows
@@ -90,7 +92,7 @@ class CorridorArea(Area):
     def tiles(self, zoom: int) -> Iterator[TileAddress]:
         """See `Area.tiles`; along the lines."""
         if zoom not in self._found:
-            self._found[zoom] = tuple(dict.fromkeys(self._along(zoom)))
+            self._found[zoom] = self._along(zoom)
         return iter(self._found[zoom])
 
     def count(self, zoom: int) -> int:
@@ -107,24 +109,23 @@ class CorridorArea(Area):
             parts.append(start + (end - start) * (np.arange(1, count + 1) / count)[:, None])
         return np.concatenate(parts)
 
-    def _along(self, zoom: int) -> Iterator[TileAddress]:
+    def _along(self, zoom: int) -> tuple[TileAddress, ...]:
         """Tiles of squares around the samples, large enough to hold the corridor between them."""
         latitude, longitude = self._points.T
         x, y = mercator.to_pixel(latitude, longitude, zoom, 1)
         reach = (self.margin_m + self._step_m / 2) / mercator.metres_per_pixel(latitude, zoom, 1)
-        last, found = (1 << zoom) - 1, 0
+        last, found = (1 << zoom) - 1, dict[TileAddress, None]()
         edges = np.floor(np.stack([x - reach, x + reach, y - reach, y + reach], axis=1)).astype(int)
         edges[:, 2:] = np.clip(edges[:, 2:], 0, last)
         changed = np.concatenate([[True], (np.diff(edges, axis=0) != 0).any(axis=1)])
         for left, right, top, bottom in edges[changed].tolist():
-            found += (bottom - top + 1) * (right - left + 1)
-            if found > 20 * MAX_TILES:
+            if max(len(found), (bottom - top + 1) * (right - left + 1)) > MAX_TILES:
                 raise ConfigError(
-                    f"the route has too many tiles at zoom {zoom}; use a coarser zoom or a smaller margin"
+                    f"the route has more than {MAX_TILES} tiles at zoom {zoom}; use a coarser zoom or a smaller margin"
                 )
             for row in range(top, bottom + 1):
-                for column in range(left, right + 1):
-                    yield TileAddress(zoom, column, row)
+                found.update((TileAddress(zoom, column, row), None) for column in range(left, right + 1))
+        return tuple(found)
 
 
 def _length_m(line: Array) -> float:

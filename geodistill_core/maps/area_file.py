@@ -51,12 +51,10 @@ class AreaFile:
                 if held.exists():
                     _require_source(held, source_id)
             if path.exists() and not self.partial.exists():
-                shutil.copyfile(path, self.partial)
-            self._database = sqlite3.connect(self.partial, isolation_level=None, timeout=1.0)
-            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.execute("INSERT OR REPLACE INTO metadata VALUES (?, ?)", (_SOURCE, source_id))
+                copy = path.with_name(path.name + ".copy")
+                shutil.copyfile(path, copy)
+                os.replace(copy, self.partial)
+            self._database = _opened(self.partial, source_id)
         except (OSError, sqlite3.Error) as error:
             busy = "another process is writing it" if "locked" in str(error) else str(error)
             raise MapError(f"{self.partial} cannot be written: {busy}; wait, or choose another --output") from error
@@ -156,12 +154,31 @@ class AreaFile:
             ) from error
 
 
+def _opened(partial: Path, source_id: str) -> sqlite3.Connection:
+    """Locked, with tables and the name of its source saved, and a transaction begun."""
+    database = sqlite3.connect(partial, isolation_level=None, timeout=1.0)
+    try:
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA.split(";"):
+            database.execute(statement)
+        database.execute("INSERT OR REPLACE INTO metadata VALUES (?, ?)", (_SOURCE, source_id))
+        database.execute("COMMIT")
+        database.execute("BEGIN IMMEDIATE")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
 def _tms(address: TileAddress) -> tuple[int, int, int]:
     """As MBTiles count rows: from the south."""
     return address.zoom, address.column, (1 << address.zoom) - 1 - address.row
 
 
 def _require_source(path: Path, source_id: str) -> None:
+    if path.stat().st_size == 0:  # of a process that was killed at its first step
+        return
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as database:
             found = database.execute("SELECT value FROM metadata WHERE name = ?", (_SOURCE,)).fetchone()

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-
 from geodistill_core.errors import MapError
 from geodistill_core.maps.grid import Pixels
 from geodistill_core.maps.gridded import GriddedSource
 from geodistill_core.maps.raster import RasterSource
+from geodistill_core.maps.resample import nothing
 from geodistill_core.maps.target import Target
 from geodistill_core.types import GeoPoint, MapTile
 
@@ -31,5 +30,5 @@ def cut(source: TileGiver, target: Target) -> Pixels:
     try:
         tile = source.tile(target.center, extent_m, target.metres_per_pixel)
     except MapError:
-        return np.zeros((target.side, target.side, 3), np.uint8), np.zeros((target.side, target.side), np.bool_)
+        return nothing(target.side, target.side)
     return RasterSource(tile.rgb, tile.center, tile.metres_per_pixel, valid=tile.valid).sample(target)

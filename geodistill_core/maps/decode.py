@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tile files hold: PNG, JPEG and WebP pictures to pixels, attributions to plain text."""
+"""What tile files hold: PNG, JPEG and WebP pictures to pixels, and what their metadata say of them."""
 
 from __future__ import annotations
 
@@ -42,3 +42,12 @@ def decode_tile(blob: object, name: str, sides: tuple[int, ...] = ()) -> tuple[A
 def plain_text(text: str) -> str:
     """Attributions of web maps come wrapped in links; here they are drawn and printed as plain text."""
     return html.unescape(re.sub(r"<[^>]*>", "", text)).strip()
+
+
+def stated_sigma_m(text: str) -> float:
+    """`map_sigma_m` as metadata state it, 0 (unknown) for what is no such number of metres."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if 0.0 < value < 100.0 else 0.0

@@ -86,7 +86,7 @@ def patient(get: TileGetter, fetcher: Fetcher, tell: Callable[[str], object]) ->
                 if pause_s == 0.0:
                     raise
                 if waited_s + pause_s > PATIENCE_S:
-                    raise MapError(str(error)) from None
+                    raise MapError(_last_word(error)) from None
                 tell(f"{error}; trying again in {pause_s:.0f} s")
                 if fetcher.stop.wait(pause_s):
                     raise MapError(f"stopped while waiting: {error}") from None
@@ -104,6 +104,15 @@ def _pause_s(error: FetchError, health: Health) -> float:
     if health.state != "offline":
         return 0.0
     return min(max(error.retry_after_s, 1.0), _PAUSE_S) if health.counters.get("fetched") else math.inf
+
+
+def _last_word(error: FetchError) -> str:
+    if error.cause in _HOPELESS or error.cause == "rate_limited":
+        return str(error)
+    return (
+        f"the service does not answer ({error.cause}); check the network and the url of the source, then run the same "
+        "command again: what was fetched is kept"
+    )
 
 
 def _content(spec: SourceSpec, got: object) -> bytes | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import threading
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 import pyproj
 import rasterio
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geodistill_core.errors import MapError
 from geodistill_core.geometry.bounds import GeoBounds
+from geodistill_core.maps.decode import stated_sigma_m
 from geodistill_core.maps.grid import PixelGrid, Pixels, Window
 from geodistill_core.maps.gridded import GriddedSource
 from geodistill_core.maps.source import MapInfo
@@ -26,6 +28,8 @@ from geodistill_core.types import Array
 
 _OPAQUE = 128
 _CYLINDRICAL = ("Mercator", "Equidistant Cylindrical", "Popular Visualisation")
+# Filters of warnings are the whole process's.
+_FILTERING = threading.Lock()
 
 
 def _band_indexes(dataset: rasterio.DatasetReader, path: Path) -> list[int]:
@@ -61,6 +65,23 @@ def _turn(crs: pyproj.CRS) -> float | None:
     return float(to_crs.transform(middle + 1.0, 0.0)[0] - to_crs.transform(middle, 0.0)[0]) * 360.0
 
 
+@lru_cache(maxsize=64)
+def _reference(wkt: str) -> tuple[pyproj.Transformer, float | None]:
+    """From degrees into a coordinate system, and its `_turn`; the sheets of a survey share it. ProjError for no place.
+
+    Making a transformer takes as long as reading a hundred files' heads.
+    """
+    crs = pyproj.CRS.from_wkt(wkt)
+    return pyproj.Transformer.from_crs(4326, crs, always_xy=True), _turn(crs)
+
+
+def _open(path: Path, how: dict[str, Any]) -> rasterio.DatasetReader:
+    with _FILTERING, warnings.catch_warnings():
+        # A missing geo-reference is an error of ours, not a warning on somebody's terminal.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path, **how)
+
+
 class GeoTiffSource(GriddedSource, PixelGrid):
     """An 8-bit RGB or grey raster; nodata, alpha and mask bands say where imagery is missing.
 
@@ -70,27 +91,30 @@ class GeoTiffSource(GriddedSource, PixelGrid):
     def __init__(self, path: Path, **how: Any) -> None:
         self._path, self._lock = path, threading.Lock()
         try:
-            with warnings.catch_warnings():
-                # A missing geo-reference is an error below, not a warning on somebody's terminal.
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                self._dataset = rasterio.open(path, **how)
+            self._dataset = _open(path, how)
         except RasterioError as error:
             raise MapError(f"{path} is not a raster that GDAL can read: {error}") from error
         try:
             self._indexes = _band_indexes(self._dataset, path)
             if self._dataset.crs is None or self._dataset.transform.is_identity:
                 raise MapError(f"{path} has no geo-reference; add one: gdal_translate -a_srs EPSG:... -a_ullr ...")
-            self._crs = pyproj.CRS.from_wkt(self._dataset.crs.to_wkt())
-            self._to_crs = pyproj.Transformer.from_crs(4326, self._crs, always_xy=True)
+            self._to_crs, self._turn = _reference(self._dataset.crs.to_wkt())
+        except (CRSError, pyproj.exceptions.ProjError) as error:
+            self._dataset.close()
+            raise MapError(
+                f"{path} is in a coordinate system of no known place ({error}); name the real one: "
+                "gdal_translate -a_srs EPSG:..."
+            ) from error
         except BaseException:
             self._dataset.close()
             raise
-        self._turn = _turn(self._crs)
         self._size = (self._dataset.width, self._dataset.height)
         self._transform = self._dataset.transform
         middle = np.array(self._size) / 2
         self._middle_x = float(_apply(self._transform, middle[0], middle[1])[0])
-        self.attribution = self._dataset.tags().get("TIFFTAG_COPYRIGHT", "").strip()
+        tags = self._dataset.tags()
+        self.attribution = tags.get("TIFFTAG_COPYRIGHT", "").strip()
+        self.map_sigma_m = stated_sigma_m(tags.get("map_sigma_m", ""))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -15,6 +15,10 @@ Pixels = tuple[Array, Array]
 """rgb [H, W, 3] uint8 and valid [H, W] bool; rgb is 0 where not valid."""
 
 
+# A coarse picture of a fine map reads a hundred times its own pixels; so many at a time.
+_STRIP_PIXELS = 1 << 24
+
+
 class Window(NamedTuple):
     """A rectangle of pixels; it may reach beyond the grid that it is read from."""
 
@@ -40,14 +44,25 @@ class PixelGrid(ABC):
 
         A mean is valid where all its pixels are.
         """
-        rgb, valid = self.read(window)
         if factor == 1:
-            return rgb, valid
+            return self.read(window)
         width, height = window.width // factor, window.height // factor
-        full = np.asarray(valid.reshape(height, factor, width, factor).all(axis=(1, 3)))
-        mean = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
-        mean[~full] = 0
-        return mean, full
+        rgb, valid = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.bool_)
+        strip = max(1, _STRIP_PIXELS // (window.width * factor))
+        for top in range(0, height, strip):
+            rows = min(strip, height - top)
+            part = self.read(Window(window.column, window.row + top * factor, window.width, rows * factor))
+            rgb[top : top + rows], valid[top : top + rows] = _means(part, factor)
+        return rgb, valid
+
+
+def _means(pixels: Pixels, factor: int) -> Pixels:
+    rgb, valid = pixels
+    height, width = valid.shape[0] // factor, valid.shape[1] // factor
+    full = np.asarray(valid.reshape(height, factor, width, factor).all(axis=(1, 3)))
+    mean = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
+    mean[~full] = 0
+    return mean, full
 
 
 def crop(rgb: Array, valid: Array | None, window: Window) -> Pixels:

@@ -12,7 +12,7 @@ from pyproj import Geod
 
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.maps.grid import PixelGrid, Pixels
-from geodistill_core.maps.resample import resample
+from geodistill_core.maps.resample import nothing, resample
 from geodistill_core.maps.source import MapSource
 from geodistill_core.maps.target import PlaneTarget, Target
 from geodistill_core.types import MAX_IMAGE_SIDE, GeoPoint, MapTile
@@ -25,8 +25,8 @@ def _tile_key(target: PlaneTarget, pixels: Pixels) -> str:
     digest = hashlib.blake2b(digest_size=16)
     center = target.center
     digest.update(np.array([center.latitude, center.longitude, target.metres_per_pixel], "<f8").tobytes())
-    for part in pixels:
-        digest.update(np.ascontiguousarray(part).data)
+    digest.update(np.ascontiguousarray(pixels[0]).data)
+    digest.update(np.packbits(pixels[1]).data)
     return digest.hexdigest()
 
 
@@ -63,17 +63,12 @@ class GriddedSource(MapSource):
         """Fill a target; where several grids cover a pixel, the first one gives it."""
         if self._closed:
             raise MapError(f"the map {self.info().location} is closed; open it again")
-        rgb = np.zeros((target.side, target.side, 3), np.uint8)
-        valid = np.zeros((target.side, target.side), np.bool_)
+        pixels: Pixels | None = None
         for grid in self.grids(target):
-            first_rgb, first_valid = rgb, valid
-            rgb, valid = resample(target, grid)
-            if first_valid.any():
-                rgb[first_valid] = first_rgb[first_valid]
-                valid |= first_valid
-            if valid.all():
+            pixels = resample(target, grid, pixels)
+            if pixels[1].all():
                 break
-        return rgb, valid
+        return pixels or nothing(target.side, target.side)
 
     def tile(self, center: GeoPoint, extent_m: float, metres_per_pixel: float) -> MapTile:
         """See `MapSource.tile`."""

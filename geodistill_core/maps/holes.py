@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
+from geodistill_core.maps.area_file import ABSENT
 from geodistill_core.maps.cut import cut
 from geodistill_core.maps.decode import decode_tile
 from geodistill_core.maps.remote import RemoteSource
@@ -24,7 +25,9 @@ from geodistill_core.maps.target import PlaneTarget
 from geodistill_core.types import Array
 
 SIDE = 1024
-_RED, _ABSENT, _OUTSIDE = (214, 40, 40), (244, 162, 97), (235, 235, 235)
+_RED, _ORANGE, _OUTSIDE = (214, 40, 40), (244, 162, 97), (235, 235, 235)
+_LEGEND = ("red: failed; orange: not at the source; grey: not asked for", "red: no imagery")
+_LINE, STRIP = 18, 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ def find_holes(source: MapSource) -> Holes:
     if isinstance(source, RemoteSource):
         raise ConfigError(f"{info.location} is a service; run `map fetch` for an area, and look for holes in its file")
     held = _by_tile(Path(info.location), info.zooms[-1]) if info.kind == "mbtiles" else _by_sampling(source)
-    return Holes(held.covered, _with_text(held.picture, info.attribution), held.tiles, held.missing)
+    lines = [info.attribution or "no attribution stated", _LEGEND[held.missing is None]]
+    return Holes(held.covered, _with_text(held.picture, lines), held.tiles, held.missing)
 
 
 def _by_sampling(source: MapSource) -> Holes:
@@ -86,21 +90,62 @@ def _of_tiles(database: sqlite3.Connection, zoom: int) -> Holes:
     columns = _unwrapped({column for column, _ in (*held, *missing)}, 1 << zoom)
     top = max(row for _, row in (*held, *missing))
     height, width = top - min(row for _, row in (*held, *missing)) + 1, max(columns.values()) + 1
-    block = max(1, SIDE // max(height, width))
-    picture = np.full((height * block, width * block, 3), _OUTSIDE if missing else _RED, np.uint8)
+    canvas = _Canvas(height, width, _OUTSIDE if missing else _RED)
     covered = 0.0
+    # Red comes last: what could be had is to be seen where other things lie in the same pixel.
+    for (column, row), reason in missing.items():
+        if reason == ABSENT:
+            canvas.mark(top - row, columns[column], _ORANGE)
     for (column, row), rgb, valid in _tiles(database, zoom):
         covered += valid.mean()
-        small, shown = (cv2.resize(part, (block, block), interpolation=cv2.INTER_AREA) for part in (rgb, valid))
-        picture[_cell(top - row, columns[column], block)] = np.where(shown[..., None] > 0.5, small, _RED)
+        canvas.put(top - row, columns[column], rgb, valid)
     for (column, row), reason in missing.items():
-        picture[_cell(top - row, columns[column], block)] = _ABSENT if reason == "absent" else _RED
+        if reason != ABSENT:
+            canvas.mark(top - row, columns[column], _RED)
     reasons = dict(Counter(missing.values())) if missing else None
-    return Holes(float(covered) / (height * width), _shrunk(picture), len(held), reasons)
+    return Holes(float(covered) / (height * width), canvas.picture(), len(held), reasons)
 
 
-def _cell(row: int, column: int, block: int) -> tuple[slice, slice]:
-    return np.s_[row * block : (row + 1) * block, column * block : (column + 1) * block]
+class _Canvas:
+    """A picture of `height` x `width` tiles, of at most `SIDE` pixels: a block of them for a tile, or a pixel for a
+    square of tiles, in which holes are kept visible: it is their colour where there is one among them."""
+
+    def __init__(self, height: int, width: int, color: tuple[int, int, int]) -> None:
+        self._tiles = -(-max(height, width) // SIDE)
+        self._pixels = max(1, SIDE // max(height, width))
+        shape = tuple(-(-side // self._tiles) * self._pixels for side in (height, width))
+        self._sum, self._count = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.int32)
+        self._marked, self._color = np.zeros((*shape, 3), np.uint8), color
+        # How many tiles there are to a pixel, fewer at the south and east edges.
+        rows, columns = (np.minimum(self._tiles, side - np.arange(0, side, self._tiles)) for side in (height, width))
+        self._whole = np.repeat(np.repeat(np.outer(rows, columns), self._pixels, 0), self._pixels, 1)
+
+    def put(self, row: int, column: int, rgb: Array, valid: Array) -> None:
+        """A tile, red where it is not valid."""
+        size = (self._pixels, self._pixels)
+        small, shown = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (rgb, valid))
+        at = self._at(row, column)
+        self._sum[at] += small
+        self._count[at] += 1
+        self._marked[at][shown <= 0.5] = _RED
+
+    def mark(self, row: int, column: int, color: tuple[int, int, int]) -> None:
+        """No tile, and why."""
+        at = self._at(row, column)
+        self._count[at] += 1
+        self._marked[at] = color
+
+    def picture(self) -> Array:
+        """[H, W, 3] uint8."""
+        mean = self._sum / np.maximum(self._count, 1)[..., None]
+        if self._color == _RED:
+            self._marked[self._count < self._whole] = _RED
+        mean[self._count == 0] = self._color
+        return np.where(self._marked.any(axis=-1, keepdims=True), self._marked, mean).astype(np.uint8)
+
+    def _at(self, row: int, column: int) -> tuple[slice, slice]:
+        top, left = (at // self._tiles * self._pixels for at in (row, column))
+        return np.s_[top : top + self._pixels, left : left + self._pixels]
 
 
 def _missing(database: sqlite3.Connection, zoom: int) -> dict[tuple[int, int], str]:
@@ -130,24 +175,13 @@ def _tiles(database: sqlite3.Connection, zoom: int) -> Iterator[tuple[tuple[int,
         yield (column, row), rgb, np.ones(rgb.shape[:2], np.float32) if valid is None else valid.astype(np.float32)
 
 
-def _shrunk(picture: Array) -> Array:
-    """At most `SIDE` pixels, with holes kept visible: a red pixel stays red."""
-    factor = -(-max(picture.shape[:2]) // SIDE)
-    if factor == 1:
-        return picture
-    rows, columns = (-(-side // factor) for side in picture.shape[:2])
-    padding = [(0, rows * factor - picture.shape[0]), (0, columns * factor - picture.shape[1]), (0, 0)]
-    cells = np.pad(picture, padding, mode="edge").reshape(rows, factor, columns, factor, 3)
-    red = (cells == np.array(_RED)).all(axis=4).any(axis=(1, 3))
-    return np.where(red[..., None], _RED, cells.mean(axis=(1, 3))).astype(np.uint8)
-
-
-def _with_text(picture: Array, attribution: str) -> Array:
-    """At least 256 pixels wide, the attribution on a strip below."""
-    factor = -(-256 // picture.shape[1])
+def _with_text(picture: Array, lines: list[str]) -> Array:
+    """At least 384 pixels wide, the lines on a strip below."""
+    factor = -(-384 // picture.shape[1])
     large = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
-    canvas = Image.new("RGB", (large.shape[1], large.shape[0] + 22), (20, 20, 20))
+    canvas = Image.new("RGB", (large.shape[1], large.shape[0] + STRIP), (20, 20, 20))
     canvas.paste(Image.fromarray(large), (0, 0))
-    text = attribution or "no attribution stated"
-    ImageDraw.Draw(canvas).text((6, large.shape[0] + 4), text, (240, 240, 240), ImageFont.load_default(13))
+    text, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    for number, line in enumerate(lines):
+        text.text((6, large.shape[0] + 4 + number * _LINE), line, (240, 240, 240), font)
     return np.asarray(canvas)

@@ -15,15 +15,17 @@ from geodistill_core.maps.remote import RemoteSource
 from geodistill_core.maps.source import MapInfo, MapSource
 from geodistill_core.types import GeoPoint, MapTile
 
-AtHand = Literal["full", "stale", "partial", "none"]
-"""All pixels are there; are there, but due to be asked for again; some are missing; all are."""
+AtHand = Literal["full", "edge", "stale", "partial", "none"]
+"""All pixels are there; all that the service has are; are there, but due to be asked for again; some are missing;
+all are."""
 
 
 @dataclass(frozen=True, slots=True)
 class MapCondition:
-    """How the map's service answers, and what there was of the newest tile asked for (None before the first).
+    """How the map's service answers, and what there was of the newest tile that an image asked for (None before the
+    first).
 
-    `tiles` counts the tiles given out so far by what there was of them.
+    `tiles` counts such tiles by what there was of them.
     """
 
     health: Health
@@ -50,18 +52,25 @@ class LiveMap(MapSource):
 
     def tile(self, center: GeoPoint, extent_m: float, metres_per_pixel: float) -> MapTile:
         """See `MapSource.tile`; MapError also where imagery exists and nothing of it is at hand."""
+        try:
+            tile = self.tile_ahead(center, extent_m, metres_per_pixel)
+        except MapError:
+            self._note("none")
+            raise
+        self._note(_at_hand(tile))
+        return tile
+
+    def tile_ahead(self, center: GeoPoint, extent_m: float, metres_per_pixel: float) -> MapTile:
+        """See `MapSource.tile_ahead`; not counted in `condition`."""
         question, now_s = (center, extent_m, metres_per_pixel), self.source.clock()
         cut = self._cut.get(question)
         if cut is not None and now_s < cut[0]:
-            self._note("full")
             return cut[1]
         # In this order: what arrives in between makes the tile look worse than it is, never better.
         missing = self.source.missing(center, extent_m, metres_per_pixel)
         tile = self.source.tile_at_hand(center, extent_m, metres_per_pixel)
-        if tile is None or not tile.valid.any():
-            self._note("none")
+        if tile is None:
             raise MapError(self._nothing_at(center, bool(missing)))
-        self._note("full" if not missing else "stale" if tile.valid.all() else "partial")
         tile = replace(tile, provisional=bool(missing))
         if not missing:
             self._cut.put(question, (now_s + _CUT_S, tile), tile.rgb.nbytes + tile.valid.nbytes)
@@ -101,6 +110,12 @@ class LiveMap(MapSource):
                 "imagery that is already here, or load the area before driving (~/preload_map, `geodistill map fetch`)"
             )
         return f"{where}: it has been asked for. Load the area before driving (~/preload_map, `geodistill map fetch`)"
+
+
+def _at_hand(tile: MapTile) -> AtHand:
+    if tile.provisional:
+        return "stale" if tile.valid.all() else "partial"
+    return "full" if tile.valid.all() else "edge"
 
 
 def live_map(source: MapSource) -> MapSource:

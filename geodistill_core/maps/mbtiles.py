@@ -5,47 +5,37 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.geometry.bounds import GeoBounds
-from geodistill_core.maps.decode import decode_tile, plain_text
-from geodistill_core.maps.grid import PixelGrid
-from geodistill_core.maps.gridded import GriddedSource
-from geodistill_core.maps.slippy import DecodedTile, SlippyGrid, suitable_zoom
-from geodistill_core.maps.source import MapInfo
-from geodistill_core.maps.target import Target
-
-_CACHED_TILES = 256
+from geodistill_core.maps.decode import plain_text, stated_sigma_m
+from geodistill_core.maps.slippy_source import SlippySource
 
 
-class MBTilesSource(GriddedSource):
-    """Raster MBTiles with 256- or 512-pixel tiles.
+class MBTilesSource(SlippySource):
+    """Raster MBTiles."""
 
-    A tile comes from the coarsest zoom level that is as fine as the resolution asked for, else from the
-    finest; what that level does not hold is not valid.
-    """
+    kind = "mbtiles"
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
-        self.slippy_tile = lru_cache(maxsize=_CACHED_TILES)(self._read_tile)
         try:
             self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         except sqlite3.Error as error:
             raise MapError(f"{path} cannot be opened: {error}") from error
         try:
             self._metadata = {str(key): str(value) for key, value in self._query("SELECT name, value FROM metadata")}
-            self._zooms = self._find_zooms()
-            self.tile_size = self._find_tile_size()
-            self._bounds = self._find_bounds()
+            zooms = self._find_zooms()
+            ((a_tile,),) = self._query("SELECT tile_data FROM tiles WHERE zoom_level = ? LIMIT 1", zooms[-1])
+            super().__init__(str(path), zooms, self._find_bounds(zooms[-1]), a_tile)
         except BaseException:
             self._database.close()
             raise
         self.attribution = plain_text(self._metadata.get("attribution", ""))
-        self.map_sigma_m = _positive(self._metadata.get("map_sigma_m", ""))
+        self.map_sigma_m = stated_sigma_m(self._metadata.get("map_sigma_m", ""))
 
     def _query(self, statement: str, *arguments: int) -> list[tuple[Any, ...]]:
         try:
@@ -66,17 +56,12 @@ class MBTilesSource(GriddedSource):
             raise MapError(f"{self._path} holds no tiles at zoom 0..{mercator.MAX_ZOOM}")
         return zooms
 
-    def _find_tile_size(self) -> int:
-        ((data,),) = self._query("SELECT tile_data FROM tiles WHERE zoom_level = ? LIMIT 1", self._zooms[-1])
-        return len(decode_tile(data, f"a tile of {self._path}", (256, 512))[0])
-
-    def _find_bounds(self) -> GeoBounds:
+    def _find_bounds(self, zoom: int) -> GeoBounds:
         try:
             west, south, east, north = (float(part) for part in self._metadata["bounds"].split(","))
             return GeoBounds(west, south, east, north)
         except (KeyError, ValueError, ConfigError):
             # The metadata may omit bounds: the tiles themselves say where they are.
-            zoom = self._zooms[-1]
             ((left, right, bottom, top),) = self._query(
                 "SELECT min(tile_column), max(tile_column), min(tile_row), max(tile_row) FROM tiles "
                 "WHERE zoom_level = ?",
@@ -89,43 +74,19 @@ class MBTilesSource(GriddedSource):
             )
             return GeoBounds(north_west.west, south_east.south, south_east.east, north_west.north)
 
-    def _read_tile(self, column: int, row: int, zoom: int) -> DecodedTile | None:
-        """Decoded slippy tile (row 0 in the north), None where the map has none."""
+    def content(self, column: int, row: int, zoom: int) -> bytes | None:
+        """See `SlippySource.content`."""
         found = self._query(
             "SELECT tile_data FROM tiles WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?",
             zoom,
             column,
             (1 << zoom) - 1 - row,
         )
-        if not found:
-            return None
-        return decode_tile(found[0][0], f"tile {zoom}/{column}/{row} of {self._path}", (self.tile_size,))
-
-    def grids(self, target: Target) -> tuple[PixelGrid, ...]:
-        """The zoom level that suits the target's resolution."""
-        zoom = suitable_zoom(self._zooms, target, self.tile_size)
-        return (SlippyGrid(zoom, self.tile_size, self.slippy_tile),)
-
-    def bounds(self) -> GeoBounds:
-        """As the metadata say, or around all tiles."""
-        return self._bounds
-
-    def info(self) -> MapInfo:
-        """What the map holds."""
-        resolution = mercator.metres_per_pixel(self._bounds.center.latitude, self._zooms[-1], self.tile_size)
-        return MapInfo("mbtiles", str(self._path), self._bounds, self._zooms, resolution, self.attribution)
+        # Damage may have put anything there.
+        return (found[0][0] or b"") if found else None
 
     def close(self) -> None:
         """Close the file."""
         super().close()
         with self._lock:
             self._database.close()
-
-
-def _positive(text: str) -> float:
-    """The number of metres, 0 for what is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return 0.0
-    return value if 0.0 < value < 100.0 else 0.0

@@ -14,8 +14,8 @@ _SPEC_SUFFIXES = (".yaml", ".yml")
 
 
 def open_map(path: str | Path) -> MapSource:
-    """The map at `path`: a folder of named tiles or of GeoTIFFs, MBTiles, PMTiles, a GeoTIFF or VRT, all told by
-    their content; or the service that a `.yaml` file describes, of which nothing is fetched yet.
+    """The map at `path`: MBTiles, PMTiles, a GeoTIFF or VRT, a folder of tiles, GeoTIFFs or placed images, all told
+    by their content; or the service that a `.yaml` file describes, of which nothing is fetched yet.
 
     MapError when there is nothing, or nothing of these kinds; ConfigError for a refused description.
     """
@@ -37,12 +37,27 @@ def open_map(path: str | Path) -> MapSource:
 
 def _open_folder(path: Path) -> MapSource:
     from geodistill_core.maps.folder import TILE_NAME, FolderSource
+    from geodistill_core.maps.kitti_folder import KittiFolder, satmap_images
     from geodistill_core.maps.mosaic import SUFFIXES, MosaicSource
+    from geodistill_core.maps.tile_folder import TileFolder, zoom_folders
 
-    names = [entry.name for entry in path.iterdir()]
-    if any(name.lower().endswith(SUFFIXES) for name in names) and not any(map(TILE_NAME.fullmatch, names)):
-        return MosaicSource(path)
-    return FolderSource(path)
+    try:
+        names = [entry.name for entry in path.iterdir()]
+        if any(map(TILE_NAME.fullmatch, names)):
+            return FolderSource(path)
+        if any(name.lower().endswith(SUFFIXES) for name in names):
+            return MosaicSource(path)
+        if zoom_folders(path):
+            return TileFolder(path)
+        satmap, images = satmap_images(path)
+    except OSError as error:
+        raise MapError(f"map {path} cannot be read: {error}") from error
+    if images:
+        return KittiFolder(satmap, images)
+    raise MapError(
+        f"{path} holds no map; give a folder of ZOOM/COLUMN/ROW.png, of GeoTIFFs, of satellite_LATITUDE_LONGITUDE.png, "
+        "or KITTI's satmap"
+    )
 
 
 def _open_file(path: Path) -> MapSource:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,17 @@ from geodistill_core.errors import MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.geometry.bounds import GeoBounds
 from geodistill_core.geometry.geodesy import wrap_longitude
+from geodistill_core.maps.cache import MemoryCache
 from geodistill_core.maps.decode import decode_tile
 from geodistill_core.maps.grid import PixelGrid, Pixels, Window, crop
 from geodistill_core.maps.gridded import GriddedSource
+from geodistill_core.maps.slippy import DecodedTile, bytes_of
 from geodistill_core.maps.source import MapInfo
 from geodistill_core.maps.target import Target
 from geodistill_core.types import Array, GeoPoint
 
 NAMING_FILE = "tiles.yaml"
-_CACHED_TILES = 32
+_DECODED_BYTES = 64 << 20
 
 
 class TileNaming(BaseModel):
@@ -85,10 +86,18 @@ class PlacedImages(GriddedSource):
         bad = ~(np.abs(self.centers) <= (mercator.MAX_LATITUDE, 180.0)).all(axis=1)
         if bad.any():
             raise MapError(f"{self._paths[int(np.argmax(bad))]} is not on the Web Mercator world; rename it")
-        self.image = lru_cache(maxsize=_CACHED_TILES)(self._read_image)
+        self._decoded: MemoryCache[int, DecodedTile] = MemoryCache(_DECODED_BYTES)
         self.image(0)
 
-    def _read_image(self, index: int) -> tuple[Array, Array | None]:
+    def image(self, index: int) -> DecodedTile:
+        """The pixels of an image. MapError: it is missing, damaged or of another size."""
+        known = self._decoded.get(index)
+        if known is None:
+            known = self._read_image(index)
+            self._decoded.put(index, known, bytes_of(known))
+        return known
+
+    def _read_image(self, index: int) -> DecodedTile:
         path = self._paths[index]
         try:
             rgb, valid = decode_tile(path.read_bytes(), str(path))
@@ -110,10 +119,10 @@ class PlacedImages(GriddedSource):
     def grids(self, target: Target) -> Iterator[PixelGrid]:
         """The images that may reach into the target, nearest first."""
         distances_m = self._distances_m(target.center)
-        reach_m = self.info().metres_per_pixel * self.naming.side_px + target.metres_per_pixel * target.side
-        for index in np.argsort(distances_m, kind="stable"):
-            if distances_m[index] > reach_m:
-                return
+        latitude = min(abs(target.center.latitude), mercator.MAX_LATITUDE)
+        image_m = mercator.metres_per_pixel(latitude, self.naming.zoom, self.naming.tile_size) * self.naming.side_px
+        near = np.flatnonzero(distances_m <= image_m + target.metres_per_pixel * target.side)
+        for index in near[np.argsort(distances_m[near], kind="stable")]:
             yield _PlacedImage(self, int(index))
 
     def nearest_coverage(self, center: GeoPoint) -> GeoPoint:

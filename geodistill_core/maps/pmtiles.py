@@ -8,7 +8,6 @@ import json
 import threading
 import zlib
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 from pmtiles.tile import (
@@ -28,12 +27,8 @@ from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.geometry.bounds import GeoBounds
 from geodistill_core.maps.cache import MemoryCache
-from geodistill_core.maps.decode import decode_tile, plain_text
-from geodistill_core.maps.grid import PixelGrid
-from geodistill_core.maps.gridded import GriddedSource
-from geodistill_core.maps.slippy import DecodedTile, SlippyGrid, suitable_zoom
-from geodistill_core.maps.source import MapInfo
-from geodistill_core.maps.target import Target
+from geodistill_core.maps.decode import plain_text, stated_sigma_m
+from geodistill_core.maps.slippy_source import SlippySource
 
 ReadBytes = Callable[[int, int], bytes]
 """(offset, length) to the bytes there, fewer where the file ends."""
@@ -41,7 +36,6 @@ ReadBytes = Callable[[int, int], bytes]
 MAGIC = b"PMTiles"
 _HEADER_BYTES = 127
 _MAX_DEPTH = 4
-_CACHED_TILES = 256
 _DIRECTORY_BYTES = 1 << 26
 # What an entry takes in memory, and at least in the file.
 _ENTRY_BYTES, _LEAST_ENTRY = 120, 4
@@ -93,15 +87,15 @@ class Archive:
             raise MapError(f"{self._name} holds no tiles")
         return self._span(entry)
 
-    def attribution(self, read: ReadBytes) -> str:
-        """As the metadata say, without markup."""
+    def stated(self, read: ReadBytes) -> tuple[str, float]:
+        """The attribution without markup, and `map_sigma_m` (0 where unknown), as the metadata say."""
         span = self._header["metadata_offset"], self._header["metadata_length"]
         try:
             metadata = json.loads(self._unpack(self._exactly(read, *span))) if span[1] else {}
-            text = str(metadata.get("attribution", ""))
+            attribution, sigma_m = (str(metadata.get(name, "")) for name in ("attribution", "map_sigma_m"))
         except (AttributeError, RecursionError, *_DAMAGE) as error:
             raise MapError(f"{self._name} has damaged metadata; copy the file again") from error
-        return plain_text(text)
+        return plain_text(attribution), stated_sigma_m(sigma_m)
 
     def _descend(self, read: ReadBytes, choose: Callable[[list[Entry]], Entry | None]) -> Entry | None:
         offset, length = self._header["root_offset"], self._header["root_length"]
@@ -151,21 +145,22 @@ class Archive:
         return data
 
 
-class PMTilesFile(GriddedSource):
-    """An archive on disk with 256- or 512-pixel PNG, JPEG or WebP tiles."""
+class PMTilesFile(SlippySource):
+    """An archive on disk with PNG, JPEG or WebP tiles."""
+
+    kind = "pmtiles"
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
-        self.slippy_tile = lru_cache(maxsize=_CACHED_TILES)(self._read_tile)
         try:
             self._file = path.open("rb")
         except OSError as error:
             raise MapError(f"{path} cannot be opened: {error.strerror}") from error
         try:
             self._archive = Archive(self._read, str(path))
-            first = self._read(*self._archive.any_tile(self._read))
-            self.tile_size = len(decode_tile(first, f"a tile of {path}", (256, 512))[0])
-            self.attribution = self._archive.attribution(self._read)
+            a_tile = self._read(*self._archive.any_tile(self._read))
+            super().__init__(str(path), self._archive.zooms, self._archive.bounds, a_tile)
+            self.attribution, self.map_sigma_m = self._archive.stated(self._read)
         except BaseException:
             self._file.close()
             raise
@@ -178,29 +173,10 @@ class PMTilesFile(GriddedSource):
         except (OSError, ValueError) as error:
             raise MapError(f"{self._path} cannot be read at byte {offset}: {error}") from error
 
-    def _read_tile(self, column: int, row: int, zoom: int) -> DecodedTile | None:
-        """Decoded slippy tile (row 0 in the north), None where the map has none."""
-        if not 0 <= row < 1 << zoom:
-            return None
+    def content(self, column: int, row: int, zoom: int) -> bytes | None:
+        """See `SlippySource.content`."""
         span = self._archive.find(zoom, column, row, self._read)
-        if span is None:
-            return None
-        return decode_tile(self._read(*span), f"tile {zoom}/{column}/{row} of {self._path}", (self.tile_size,))
-
-    def grids(self, target: Target) -> tuple[PixelGrid, ...]:
-        """The zoom level that suits the target's resolution."""
-        zoom = suitable_zoom(self._archive.zooms, target, self.tile_size)
-        return (SlippyGrid(zoom, self.tile_size, self.slippy_tile),)
-
-    def bounds(self) -> GeoBounds:
-        """As the header says."""
-        return self._archive.bounds
-
-    def info(self) -> MapInfo:
-        """What the map holds."""
-        zooms, bounds = self._archive.zooms, self.bounds()
-        resolution = mercator.metres_per_pixel(bounds.center.latitude, zooms[-1], self.tile_size)
-        return MapInfo("pmtiles", str(self._path), bounds, zooms, resolution, self.attribution)
+        return None if span is None else self._read(*span)
 
     def close(self) -> None:
         """Close the file."""

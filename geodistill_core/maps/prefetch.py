@@ -7,13 +7,13 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from geodistill_core.errors import GeodistillError
 from geodistill_core.maps.address import TileAddress
-from geodistill_core.maps.corridor import Outlook, Track, disc, needed
-from geodistill_core.maps.gridded import plane_target
+from geodistill_core.maps.corridor import Outlook, Track, needed
+from geodistill_core.maps.preload import PITCH_M, Preload, guess
 from geodistill_core.maps.remote import RemoteSource
 from geodistill_core.types import GeoPoint
 
@@ -22,14 +22,13 @@ _SLACK_M = 24.0
 # An address that failed is left alone for this long; a place that was complete is looked at again after this long.
 _RETRY_S, _COMPLETE_S = 5.0, 60.0
 _REST_S = 0.5
-_PRELOAD_PITCH_M = 100.0
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Places of the present plan and how many of them are complete; tiles of preloads still to come; totals."""
+    """Places of the present plan and how many of them are complete; places of preloads still to come; addresses."""
 
     planned: int
     complete: int
@@ -41,8 +40,8 @@ class Progress:
 class Prefetcher:
     """Loads what the vehicle is about to need of a remote map, for tiles of each (extent in m, metres per pixel).
 
-    `follow` and `preload` may be called from any thread. `follow` and `progress` never wait. At most `workers`
-    addresses are loaded at a time; what is no longer ahead is not asked for.
+    Everything but `step` and `close` may be called from any thread and never waits: the threads of this class lay out
+    what is to be loaded. At most `workers` addresses are loaded at a time; what is no longer ahead is not asked for.
     """
 
     def __init__(
@@ -66,7 +65,10 @@ class Prefetcher:
         self._in_flight: set[TileAddress] = set()
         self._settled: set[TileAddress] = set()  # in this walk, which was laid out before
         self._retry_s: dict[TileAddress, float] = {}
-        self._preload: dict[TileAddress, None] = {}
+        self._wish: Preload | None = None
+        self._rested = False
+        self._preload: Preload | None = None
+        self._told = ""
         self._counts: Counter[str] = Counter()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, name="map prefetch", daemon=True) for _ in range(workers)]
@@ -93,29 +95,34 @@ class Prefetcher:
             self._track = track
             self._changed.notify_all()
 
-    def preload(self, center: GeoPoint, radius_m: float, permit: Callable[[int], None] = lambda tiles: None) -> int:
-        """Load everything within `radius_m`, after what driving needs; how many tiles that is.
-
-        `permit` is told the number first, and raises where it is too large.
-        """
-        wanted = {
-            address: None
-            for node in disc(center, radius_m, _PRELOAD_PITCH_M)
-            for extent_m, mpp in self._shapes
-            for address in self._source.addresses(plane_target(node, extent_m + _PRELOAD_PITCH_M + _SLACK_M, mpp))
-        }
-        permit(len(wanted))
-        with self._choosing:
-            self._preload |= wanted
+    def rest(self) -> None:
+        """Forget the vehicle, and what was to be preloaded; requests under way are finished."""
         with self._changed:
+            self._track, self._wish, self._rested = None, None, True
             self._changed.notify_all()
-        return len(wanted)
+
+    def preload(self, center: GeoPoint, radius_m: float, permit: Callable[[int], None] = lambda tiles: None) -> int:
+        """Load everything within `radius_m`, after what driving needs, instead of what was to be preloaded before.
+
+        Returns about how many tiles that is. `permit` is told the number first, and raises where it is too large.
+        MapError where it cannot be told, because the source is a file that has not been opened yet.
+        """
+        shapes = ((extent_m + PITCH_M + _SLACK_M, mpp) for extent_m, mpp in self._shapes)
+        tiles = sum(guess(self._source, center, radius_m, *shape) for shape in shapes)
+        permit(tiles)
+        wish = Preload(center, radius_m)
+        with self._changed:
+            self._wish = wish
+            self._changed.notify_all()
+        return tiles
 
     def progress(self) -> Progress:
         """How far it is."""
         plan, complete = self._plan, self._complete_s
         done = sum(node in complete for node in plan)
-        return Progress(len(plan), done, len(self._preload), self._counts["loaded"], self._counts["failed"])
+        preload = self._wish or self._preload
+        left = 0 if preload is None else preload.left()
+        return Progress(len(plan), done, left, self._counts["loaded"], self._counts["failed"])
 
     def step(self) -> bool:
         """Load the address that is needed soonest; False where there is none at present, or it failed."""
@@ -128,35 +135,51 @@ class Prefetcher:
         try:
             settled = self._source.load(address)
         except GeodistillError as error:
-            log.warning("%s cannot be fetched: %s", address, error)
+            self._tell(f"{type(error).__name__}: {error}")
         finally:
             with self._choosing:
                 self._in_flight.discard(address)
                 self._counts["loaded" if settled else "failed"] += 1
                 if settled:
                     self._settled.add(address)
-                    self._preload.pop(address, None)
                 else:
                     self._retry_s[address] = self._clock() + _RETRY_S
+                if self._preload is not None and settled:
+                    self._preload.done(address)
+                elif self._preload is not None:
+                    self._preload.failed(address, self._source.health().state == "offline")
         return settled
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            if not self.step():
+            try:
+                found = self.step()
+            except Exception as error:  # a thread that ends would be noticed where imagery is missing, much later
+                found = False
+                self._tell(f"{type(error).__name__}: {error}")
+            if not found:
                 with self._changed:
                     if not self._stop.is_set():
                         self._changed.wait(_REST_S)
 
     def _next(self) -> TileAddress | None:
-        self._replan()
+        with self._changed:
+            track, wish, rested = self._track, self._wish, self._rested
+            self._wish, self._rested = None, False
+        if rested:
+            self._planned_for, self._plan, self._walk, self._preload = None, [], iter(()), None
+        if wish is not None:
+            self._preload = wish
+        if track is not None:
+            self._replan(track)
         address = next(self._walk, None)
-        return next(self._free(self._preload), None) if address is None else address
+        if address is not None or self._preload is None:
+            return address
+        return next(self._free(self._preload.addresses(lambda place: self._missing(place, PITCH_M) or {})), None)
 
-    def _replan(self) -> None:
+    def _replan(self, track: Track) -> None:
         """Walk a new plan where the vehicle has moved, and the old one again where something may be missing."""
-        track, now_s = self._track, self._clock()
-        if track is None:
-            return
+        now_s = self._clock()
         moved = self._planned_for is None or _differ(track, self._planned_for, self._outlook.pitch_m / 3)
         if moved:
             self._planned_for = track
@@ -175,19 +198,30 @@ class Prefetcher:
             if complete_s is not None and self._clock() - complete_s < _COMPLETE_S:
                 continue
             missing = self._missing(node, self._outlook.pitch_m)
-            if missing:
-                self._complete_s.pop(node, None)
-            else:
+            if missing == {}:
                 self._complete_s[node] = self._clock()
-            yield from self._free(missing)
+            else:
+                self._complete_s.pop(node, None)
+            yield from self._free(missing or ())
 
-    def _missing(self, node: GeoPoint, pitch_m: float) -> dict[TileAddress, None]:
-        found = (self._source.missing(node, extent_m + pitch_m + _SLACK_M, mpp) for extent_m, mpp in self._shapes)
+    def _missing(self, node: GeoPoint, pitch_m: float) -> dict[TileAddress, None] | None:
+        """None where the map cannot tell."""
+        try:
+            found = [self._source.missing(node, extent_m + pitch_m + _SLACK_M, mpp) for extent_m, mpp in self._shapes]
+        except GeodistillError as error:
+            self._tell(f"{type(error).__name__}: {error}")
+            return None
         return dict.fromkeys(address for addresses in found for address in addresses)
 
-    def _free(self, addresses: dict[TileAddress, None]) -> Iterator[TileAddress]:
+    def _tell(self, trouble: str) -> None:
+        """Warn, once of what happens again and again."""
+        if trouble != self._told:
+            self._told = trouble
+            log.warning("imagery cannot be fetched ahead: %s", trouble)
+
+    def _free(self, addresses: Iterable[TileAddress]) -> Iterator[TileAddress]:
         """Those that nobody has loaded or is loading, and that have not failed just now."""
-        for address in list(addresses):
+        for address in addresses:
             busy = address in self._in_flight or address in self._settled
             if not busy and self._retry_s.get(address, 0.0) <= self._clock():
                 yield address

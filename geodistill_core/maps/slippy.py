@@ -16,6 +16,12 @@ DecodedTile = tuple[Array, Array | None]
 """rgb [size, size, 3] uint8, and the validity mask or None where all is valid."""
 
 
+def bytes_of(pixels: DecodedTile | None) -> int:
+    """What a decoded tile takes in memory, roughly."""
+    parts = () if pixels is None else pixels
+    return 256 + sum(part.nbytes for part in parts if part is not None)
+
+
 def read_cells(window: Window, size: int, read: Callable[[int, int], DecodedTile | None]) -> Pixels:
     """A window put together from square cells of `size` pixels; `read(column, row)` gives them or None."""
     rgb = np.zeros((window.height, window.width, 3), np.uint8)
@@ -40,8 +46,9 @@ ZOOM_SLACK = 1.1
 def suitable_zoom(zooms: Sequence[int], target: Target, tile_size: int) -> int:
     """The coarsest of ascending zoom levels that is as fine as the target, else the finest."""
     latitude = min(max(target.center.latitude, -mercator.MAX_LATITUDE), mercator.MAX_LATITUDE)
+    coarsest_m = mercator.metres_per_pixel(latitude, 0, tile_size)
     for zoom in zooms:
-        if mercator.metres_per_pixel(latitude, zoom, tile_size) <= ZOOM_SLACK * target.metres_per_pixel:
+        if coarsest_m / (1 << zoom) <= ZOOM_SLACK * target.metres_per_pixel:
             return zoom
     return zooms[-1]
 

@@ -40,6 +40,10 @@ class MapSource(ABC):
         False; MapError when nothing at all is covered, ConfigError for a side outside 16..8192 pixels.
         """
 
+    def tile_ahead(self, center: GeoPoint, extent_m: float, metres_per_pixel: float) -> MapTile:
+        """As `tile`, for somebody who only prepares: it says nothing of the place where the vehicle is."""
+        return self.tile(center, extent_m, metres_per_pixel)
+
     @abstractmethod
     def bounds(self) -> GeoBounds:
         """The rectangle that holds all imagery."""

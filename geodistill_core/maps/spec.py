@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
@@ -16,6 +17,7 @@ from geodistill_core import __version__
 from geodistill_core.errors import ConfigError
 from geodistill_core.maps import spec_checks, tile_requests, url_template
 from geodistill_core.maps.secret import Secret
+from geodistill_core.maps.tile_grid import WEB_MERCATOR
 
 if TYPE_CHECKING:
     from geodistill_core.maps.address import TileAddress
@@ -24,6 +26,7 @@ __all__ = ["Secret", "SourceSpec", "load_source", "parse_source"]
 
 Kind = Literal["xyz", "tms", "wmts", "wms", "cog", "pmtiles"]
 _LARGEST_FILE = 65_536
+_NAME_OR_IPV6 = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*|[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*")
 
 
 def _one_line(text: str) -> str:
@@ -39,9 +42,16 @@ def _web_page(text: str) -> str:
     return text
 
 
+def _host(text: str) -> str:
+    name = text.strip("[]").lower()
+    if not _NAME_OR_IPV6.fullmatch(name):
+        raise ValueError("is no host; write its name alone, as tiles.example.org, without scheme, port or path")
+    return name
+
+
 Line = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\-\[\]]{1,253}$"), AfterValidator(str.lower)]
+Host = Annotated[str, Field(max_length=255), AfterValidator(_host)]
 
 
 class SourceSpec(BaseModel):
@@ -49,7 +59,9 @@ class SourceSpec(BaseModel):
 
     `url` is a template: {z} {x} {y} {-y} {quadkey} for xyz, {z} {x} {y} for tms, the OGC names {TileMatrix} {TileCol}
     {TileRow} for a RESTful WMTS; the service's address for wms and a WMTS by query; the file's for cog and pmtiles.
-    {s} is one of `subdomains`, {r} is "@2x" where `scale` is 2, {key} is the key in the environment variable `key_env`.
+    A WMTS that is not in the Web Mercator set has `crs`, `origin` (east, north) and `scale_denominators` of its zooms.
+    {s} is one of `subdomains`, {r} is "@2x" where `scale` is 2, {key} is the key in the environment variable `key_env`;
+    it goes into the request header `key_header` too: a name, then a word to stand before the key where one is wanted.
     `tile_size` times `scale` is the side of the pictures in pixels. `max_age_s` holds where the service names no age.
     `map_sigma_m` is the standard deviation of the imagery's own position, per axis in metres. The key is in no field.
     """
@@ -76,11 +88,14 @@ class SourceSpec(BaseModel):
     styles: str = ""
     version: Literal["1.1.1", "1.3.0"] = "1.3.0"
     crs: Annotated[str, Field(pattern=r"^EPSG:\d{4,6}$")] = "EPSG:3857"
+    origin: tuple[float, float] | None = None
+    scale_denominators: tuple[Annotated[float, Field(gt=0.0, le=1e12)], ...] = ()
     format: Literal["image/png", "image/jpeg", "image/webp"] = "image/png"
     max_age_s: Annotated[float, Field(ge=0.0, le=3.2e8)] = 30 * 86_400.0
     max_connections: Annotated[int, Field(ge=1, le=8)] = 2
     max_preload_tiles: Annotated[int, Field(ge=1, le=10_000_000)] = 20_000
     key_env: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]{0,127}$")] | None = None
+    key_header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}( [A-Za-z]{1,30})?$")] | None = None
     user_agent_contact: Line | None = None
     allow_private: bool = False
     allowed_hosts: tuple[Host, ...] = ()
@@ -107,6 +122,12 @@ class SourceSpec(BaseModel):
         return self.tile_size * self.scale
 
     @property
+    def is_slippy(self) -> bool:
+        """Whether its tiles are those of Web Mercator's zoom levels; else they lie in a grid of its own."""
+        by_kind = {"wms": self.crs == WEB_MERCATOR, "wmts": not self.scale_denominators}
+        return by_kind.get(self.kind, self.kind in ("xyz", "tms"))
+
+    @property
     def user_agent(self) -> str:
         """What requests call themselves."""
         return f"geodistill/{__version__}" + (f" (+{self.user_agent_contact})" if self.user_agent_contact else "")
@@ -121,28 +142,37 @@ class SourceSpec(BaseModel):
         """The key as the environment has it now, None where none is needed.
 
         Raises:
-            ConfigError: the variable is not set.
+            ConfigError: the variable is not set, or holds what no header may.
         """
-        return None if self.key_env is None else Secret.from_environment(self.key_env)
+        if self.key_env is None:
+            return None
+        secret = Secret.from_environment(self.key_env)
+        if self.key_header and not secret.reveal().isascii():
+            raise ConfigError(
+                f"the key in the environment variable {self.key_env} holds characters beyond ASCII, which no header "
+                "carries; export the key as the provider wrote it"
+            )
+        return secret
 
-    def keyed(self, url: str, secret: Secret | None = None) -> str:
-        """`url` with {key} filled in, from the environment without a `secret`: for the request alone."""
-        secret = secret or self.secret()
-        return url if secret is None else url.replace("{key}", quote(secret.reveal(), safe=""))
+    def keyed(self, url: str, secret: Secret) -> str:
+        """`url` with {key} filled in: for the request alone."""
+        return url.replace("{key}", quote(secret.reveal(), safe=""))
 
-    def tile_url(self, address: TileAddress, secret: Secret | None = None) -> str:
-        """Where a tile lies. Without a secret {key} stays in it: that form may be shown and stored.
+    def key_headers(self, secret: Secret) -> dict[str, str]:
+        """The header that carries the key, if one does: for the request alone."""
+        if self.key_header is None:
+            return {}
+        name, _, scheme = self.key_header.partition(" ")
+        return {name: f"{scheme} {secret.reveal()}".lstrip()}
+
+    def tile_url(self, address: TileAddress) -> str:
+        """Where a tile lies. {key} stays in it: it may be shown and stored.
 
         Raises:
             ConfigError: the zoom is outside `zooms`, or the kind has no tiles.
         """
         self.require_zoom(address.zoom)
-        url = tile_requests.tile_url(self, address.zoom, address.column, address.row)
-        return url if secret is None else self.keyed(url, secret)
-
-    def map_url(self, box: tuple[float, float, float, float], width: int, height: int) -> str:
-        """The WMS request for west, south, east, north in units of `crs`; {key} stays in it."""
-        return tile_requests.map_url(self, box, width, height)
+        return tile_requests.tile_url(self, address.zoom, address.column, address.row)
 
     def require_zoom(self, zoom: int) -> None:
         """ConfigError for a zoom level that the service does not offer."""

@@ -3,29 +3,37 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pyproj
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.bounds import GeoBounds
-from geodistill_core.maps import tile_requests, url_template
+from geodistill_core.maps import tile_grid, tile_requests, url_template
 
 if TYPE_CHECKING:
     from geodistill_core.maps.spec import SourceSpec
 
 OWN = "own"
+# Headers that requests have anyway, or that say where one message ends and the next begins.
+_OWN_HEADERS = {
+    *("host", "user-agent", "accept", "accept-encoding", "range", "if-none-match", "if-modified-since", "connection"),
+    *("content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "proxy-authorization"),
+}
 TILED = ("xyz", "tms", "wmts", "wms")
 ONLY_FOR = (
     dict.fromkeys(("layer", "tile_matrix_set", "tile_matrix", "style"), ("wmts",))
-    | dict.fromkeys(("layers", "styles", "version", "crs"), ("wms",))
-    | {"format": ("wmts", "wms")}
+    | dict.fromkeys(("layers", "styles", "version"), ("wms",))
+    | dict.fromkeys(("origin", "scale_denominators"), ("wmts",))
+    | dict.fromkeys(("crs", "format"), ("wmts", "wms"))
 )
 
 
 def complaint(spec: SourceSpec) -> str | None:
     """Why a source is refused and what to write instead, or None. No key of the URL is repeated."""
-    for check in (_terms, _url, _placeholders, _foreign_fields, _zooms, _service, _crs, _bounds, _first_tile):
+    written = (_terms, _url, _placeholders, _headers, _foreign_fields, _zooms, _service)
+    for check in (*written, _crs, _grid, _bounds, _first_tile):
         found = check(spec)
         if found:
             return found
@@ -48,15 +56,27 @@ def _url(spec: SourceSpec) -> str | None:
         return f"url {found}"
     if not url_template.is_complete(spec.kind, spec.url):
         return f"url does not tell tiles apart; a {spec.kind} template holds zoom, column and row, as {{z}} {{x}} {{y}}"
-    if spec.key_env and spec.url.startswith("http:") and not spec.allow_private:
+    if spec.key_env and spec.url.lower().startswith("http:") and not spec.allow_private:
         return "url would send the key unencrypted; use https://"
     return None
 
 
 def _placeholders(spec: SourceSpec) -> str | None:
-    for name, field, given in (("{key}", "key_env", spec.key_env), ("{s}", "subdomains", spec.subdomains)):
-        if (name in spec.url) != bool(given):
-            return f"url has {name} without {field}, or {field} without {name} in url; give both or neither"
+    if ("{s}" in spec.url) != bool(spec.subdomains):
+        return "url has {s} without subdomains, or subdomains without {s} in url; give both or neither"
+    if ("{key}" in spec.url or spec.key_header is not None) != bool(spec.key_env):
+        return (
+            "key_env names the variable that holds the key, and {key} in url or key_header where it goes; give both or "
+            "neither"
+        )
+    return None
+
+
+def _headers(spec: SourceSpec) -> str | None:
+    if spec.key_header is not None and spec.key_header.partition(" ")[0].lower() in _OWN_HEADERS:
+        return f"key_header {spec.key_header} is not for keys; write the header's name that the provider gives"
+    if spec.user_agent_contact is not None and not spec.user_agent_contact.isascii():
+        return "user_agent_contact goes into a request header, which holds ASCII only; write an address without accents"
     return None
 
 
@@ -92,7 +112,31 @@ def _crs(spec: SourceSpec) -> str | None:
     try:
         pyproj.CRS(spec.crs)
     except pyproj.exceptions.CRSError:
-        return f"crs {spec.crs} is unknown; write one that the capabilities of the WMS list"
+        return f"crs {spec.crs} is unknown; write one that the capabilities of the service list"
+    return None
+
+
+def _grid(spec: SourceSpec) -> str | None:
+    fields = ("crs", "origin", "scale_denominators")
+    lacking = [field for field in fields if field not in spec.model_fields_set]
+    if spec.kind != "wmts" or len(lacking) == len(fields):
+        return None
+    if lacking:
+        return (
+            f"{lacking[0]} is missing: a WMTS in a grid of its own has crs, origin and scale_denominators, as the "
+            "TileMatrixSet in its capabilities states them"
+        )
+    scales, (first, last) = spec.scale_denominators, spec.zooms
+    if len(scales) != last - first + 1:
+        return f"scale_denominators are {len(scales)}; zooms {[first, last]} need {last - first + 1}, one a zoom level"
+    if any(finer >= coarser for coarser, finer in itertools.pairwise(scales)):
+        return "scale_denominators must descend: the first one belongs to the smallest zoom level"
+    east, north = spec.origin or (0.0, 0.0)
+    if not tile_grid.is_corner(spec.crs, east, north):
+        return (
+            f"origin {[east, north]} is no north-west corner in {spec.crs}; write the TopLeftCorner as east, north "
+            "(capabilities may name north first)"
+        )
     return None
 
 

@@ -3,36 +3,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-import pyproj
-
 from geodistill_core.errors import ConfigError
-from geodistill_core.geometry import mercator
 from geodistill_core.maps import url_template
+from geodistill_core.maps.tile_grid import Box, pyproj_crs, wms_grid
 
 if TYPE_CHECKING:
     from geodistill_core.maps.spec import SourceSpec
-
-Box = tuple[float, float, float, float]
 
 
 def quadkey(zoom: int, column: int, row: int) -> str:
     """One digit 0..3 a zoom level: bit 0 from the column, bit 1 from the row."""
     return "".join(str((column >> bit & 1) | (row >> bit & 1) << 1) for bit in range(zoom - 1, -1, -1))
-
-
-def half_world(crs: pyproj.CRS) -> float:
-    """The square of a WMS that zoom levels cut up reaches this far from the origin: degrees, or units of Mercator."""
-    return 180.0 if crs.is_geographic else math.pi * mercator.SEMI_MAJOR_M
-
-
-def square_box(zoom: int, column: int, row: int, half: float) -> Box:
-    """West, south, east, north of a tile of the square that reaches from -half to half; row 0 is in the north."""
-    side = 2.0 * half / (1 << zoom)
-    west, north = column * side - half, half - row * side
-    return west, north - side, west + side, north
 
 
 def tile_url(spec: SourceSpec, zoom: int, column: int, row: int) -> str:
@@ -89,15 +72,14 @@ def _wmts_query_url(spec: SourceSpec, zoom: int, column: int, row: int) -> str:
 
 
 def _wms_tile_url(spec: SourceSpec, zoom: int, column: int, row: int) -> str:
-    box = square_box(zoom, column, row, half_world(pyproj.CRS(spec.crs)))
-    return map_url(spec, box, spec.tile_pixels, spec.tile_pixels)
+    return map_url(spec, wms_grid(spec).box(zoom, column, row), spec.tile_pixels, spec.tile_pixels)
 
 
 def map_url(spec: SourceSpec, box: Box, width: int, height: int) -> str:
     """The GetMap request for west, south, east, north in units of `crs`, in the axis order of its version."""
     west, south, east, north = box
     is_new = spec.version == "1.3.0"
-    north_first = is_new and pyproj.CRS(spec.crs).axis_info[0].direction == "north"
+    north_first = is_new and pyproj_crs(spec.crs).axis_info[0].direction == "north"
     corners = (south, west, north, east) if north_first else box
     parameters = {
         "SERVICE": "WMS",

@@ -28,6 +28,8 @@ def complaint(kind: str, url: str) -> str | None:
     """Why a template is refused, or None. The text never repeats the template: a key may stand in it."""
     if re.search(r"[\x00-\x20\x7f\\]", url):
         return "holds blanks, control characters or a backslash; percent-encode them"
+    if not url.isascii():
+        return "holds characters beyond ASCII; percent-encode them, and write the host in its xn-- form"
     unknown = sorted({name for name in PLACEHOLDER.findall(url)} - KNOWN[kind])
     if unknown or "{" in (bare := PLACEHOLDER.sub("", url)) or "}" in bare:
         what = f"the placeholders {unknown}" if unknown else "unbalanced braces"

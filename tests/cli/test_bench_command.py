@@ -41,10 +41,9 @@ def test_a_cache_and_a_drive_of_the_map_bench_are_measured(geodistill):
     done = geodistill("bench", "map", "--tiles", "1000", "--reads", "10", "--seconds", "1", "--json", "-")
     assert done.code == 0
     result = json.loads(done.out)
-    cache = result["cache"]
-    assert 0 < cache["warm_ms"] < cache["cut_ms"] < cache["from_disk_ms"]
-    assert cache["from_disk_ms"] > cache["piece_ms"] > 0
-    assert cache["cold_start_s"] * 1e3 > cache["piece_ms"]
+    limits = result["cache"].pop("limits")
+    assert set(result["cache"]) == {"cold_start_s", "from_memory_ms", "from_decoded_ms", "from_files_ms", "one_file_ms"}
+    assert min(result["cache"].values()) > 0 and set(limits) <= set(result["cache"])
     assert result["tiles"] == 1000
     assert result["drive"]["frames"] == 10
 

@@ -13,9 +13,10 @@ import yaml
 from geodistill_core.bags.fix_lines import fix_lines
 from geodistill_core.geometry.bounds import GeoBounds
 from geodistill_core.maps import RasterSource, open_map
+from geodistill_core.maps.holes import STRIP
 from geodistill_core.maps.serve import MapSite
 from geodistill_core.types import GeoPoint
-from tests.maps.server import FaultServer, html, status
+from tests.maps.server import FaultServer, html, png, status
 
 CENTER = GeoPoint(47.3700, 8.5400)
 BBOX = "8.5396,47.3698,8.5404,47.3702"
@@ -162,7 +163,7 @@ def test_tiles_left_out_are_exit_code_3_and_drawn_as_holes(geodistill, source, s
     shown = geodistill("map", "info", path, "--picture", picture, "--json", "-")
     facts = json.loads(shown.out)
     assert facts["missing"] == {"absent": 1, "not_an_image": 1}
-    pixels = cv2.imread(str(picture))[..., ::-1].reshape(-1, 3)
+    pixels = cv2.imread(str(picture))[:-STRIP, :, ::-1].reshape(-1, 3)
     tiles = facts["tiles"] + 2
     for color in ((214, 40, 40), (244, 162, 97)):
         assert (pixels == color).all(axis=1).mean() == pytest.approx(1 / tiles, rel=0.2)
@@ -181,10 +182,31 @@ def test_holes_of_a_foreign_map_are_what_its_rectangle_lacks(geodistill, tmp_pat
     write_mbtiles(tmp_path / "a.mbtiles", raster, GeoBounds(8.5375, 47.3683, 8.5425, 47.3717), 19)
     ran = geodistill("map", "info", tmp_path / "a.mbtiles", "--picture", tmp_path / "holes.png", "--json", "-")
     facts = json.loads(ran.out)
-    red = (cv2.imread(str(tmp_path / "holes.png"))[:-22, :, ::-1] == (214, 40, 40)).all(axis=2)
+    red = (cv2.imread(str(tmp_path / "holes.png"))[:-STRIP, :, ::-1] == (214, 40, 40)).all(axis=2)
     assert facts["missing"] == {} and red.mean() == pytest.approx(1 - facts["covered"], abs=0.02)
     height, width = red.shape
     assert red[:, width // 2].all() and not red[height // 2, width // 4] and not red[height // 2, 3 * width // 4]
+
+
+def test_two_cities_far_apart_in_one_file_are_drawn_in_a_thousand_pixels(geodistill, tmp_path):
+    from geodistill_core.maps.address import TileAddress
+    from geodistill_core.maps.area_file import AreaFile
+
+    picture = tmp_path / "holes.png"
+    with AreaFile(tmp_path / "a.mbtiles", "s") as file:  # at zoom 20 some 35 000 x 10 000 tiles lie between them
+        for column in range(8):
+            for west, north in ((500_000, 360_000), (535_000, 370_000)):
+                for row in range(8):
+                    file.put(TileAddress(20, west + column, north + row), png(color=(120, 120, 120)))
+        file.miss(TileAddress(20, 500_100, 360_000), "absent")
+        file.miss(TileAddress(20, 510_000, 365_000), "server")
+        file.finish({})
+    ran = geodistill("map", "info", tmp_path / "a.mbtiles", "--picture", picture, "--json", "-")
+    assert ran.code == 0 and json.loads(ran.out)["missing"] == {"absent": 1, "server": 1}
+    shown = cv2.imread(str(picture))[:-STRIP, :, ::-1]
+    assert shown.shape[0] < 400 and 900 < shown.shape[1] <= 1024
+    for color, count in (((214, 40, 40), 1), ((244, 162, 97), 1), ((120, 120, 120), 2)):
+        assert count <= (shown == color).all(axis=2).sum() <= 2 * count
 
 
 def test_transparent_parts_of_tiles_are_holes_too(geodistill, tmp_path):
@@ -195,7 +217,7 @@ def test_transparent_parts_of_tiles_are_holes_too(geodistill, tmp_path):
     write_mbtiles(tmp_path / "a.mbtiles", raster, raster.bounds(), 19)
     picture = tmp_path / "holes.png"
     facts = json.loads(geodistill("map", "info", tmp_path / "a.mbtiles", "--picture", picture, "--json", "-").out)
-    shown = cv2.imread(str(picture))[:-22, :, ::-1]
+    shown = cv2.imread(str(picture))[:-STRIP, :, ::-1]
     side_m = 51.8  # of a tile of zoom 19 at this latitude
     expected = 40.0**2 / (side_m**2 * facts["tiles"])
     assert facts["covered"] == pytest.approx(expected, rel=0.03)

@@ -37,6 +37,23 @@ def remount(folder, how):
 # F10: files
 
 
+def test_f10_a_damaged_file_is_noted_once_however_often_it_is_asked_for(tmp_path):
+    cut(tile_files(filled(tmp_path))[0])
+    with DiskCache(tmp_path, 16 * MIB) as cache:
+        for _ in range(5):
+            assert len(found(cache)) == len(KEYS) - 1
+        assert (cache.stats().damaged, len(cache._broken)) == (1, 1)
+
+
+def test_f10_what_was_read_is_not_noted_without_end_where_nothing_is_written(tmp_path, monkeypatch):
+    filled(tmp_path)
+    monkeypatch.setattr("geodistill_core.maps.cache.disk._NOTED", 3)
+    with DiskCache(tmp_path, 16 * MIB) as cache:
+        for key in KEYS:
+            assert cache.get("s", key) is not None
+        assert [key for _, key in cache._used] == KEYS[-3:]
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:5000])
 

@@ -17,8 +17,8 @@ GEOD = Geod(ellps="WGS84")
 HERE, SECOND_NS = GeoPoint(47.5, 8.7), 10**9
 
 
-def at(bearing_deg, metres):
-    longitude, latitude, _ = GEOD.fwd(HERE.longitude, HERE.latitude, bearing_deg, metres)
+def at(bearing_deg, metres, start=HERE):
+    longitude, latitude, _ = GEOD.fwd(start.longitude, start.latitude, bearing_deg, metres)
     return GeoPoint(latitude, longitude)
 
 
@@ -36,6 +36,8 @@ class Map:
         rgb = np.zeros((192, 192, 3), np.uint8)
         key = f"{self.valid} {self.version}"
         return MapTile(rgb, valid, center, metres_per_pixel, key, provisional=self.provisional)
+
+    tile_ahead = tile
 
 
 class Counting:
@@ -115,6 +117,29 @@ def test_frame_that_comes_while_its_tile_is_being_encoded_waits_and_does_not_enc
     assert len(got) == 1 and len(world.network.encoded) == 1
 
 
+def test_tile_encoded_while_another_thread_read_the_map_is_not_encoded_again(world):
+    read = world.map.tile
+
+    def slowly(*question):
+        tile = read(*question)
+        world.map.tile = read
+        world.tiles.prepare(HERE)  # the other thread is faster
+        return tile
+
+    world.map.tile = slowly
+    world.tiles.around(HERE)
+    assert len(world.network.encoded) == 1
+
+
+def test_rest_ends_encoding_until_the_vehicle_is_followed_again(world):
+    ahead = Ahead(world.tiles.prepare)
+    ahead.follow(0, HERE)
+    ahead.rest()
+    assert not ahead.step() and world.network.encoded == []
+    ahead.follow(SECOND_NS, HERE)
+    assert ahead.step()
+
+
 def test_failed_encoding_is_raised_and_tried_again(world):
     def fail():
         world.network.during = lambda: None
@@ -138,6 +163,33 @@ def test_no_frame_of_a_drive_encodes_its_own_tile(world):
         assert len(world.network.encoded) == before, f"frame {number} encoded"
         ahead.step()
     assert 8 <= len(world.network.encoded) <= 14
+
+
+def test_noisy_fixes_cost_few_more_encodings_and_most_frames_find_theirs_done(world):
+    """60 s at 10 m/s, a fix of 3 m and a slow drift each second, five images a second that follow the last fix."""
+
+    def drive(tiles, ahead):
+        rng, error_m, encoding = np.random.default_rng(1), np.zeros(2), 0
+        before = len(world.network.encoded)
+        for number in range(300):
+            if number % 5 == 0:
+                error_m = 0.95 * error_m + 0.312 * rng.normal(0.0, 3.0, 2)
+                fix = at(0.0, error_m[0], at(90.0, 2.0 * number + error_m[1]))
+                if ahead is not None:
+                    ahead.follow(number * SECOND_NS // 5, fix, yaw_enu_rad=0.0, speed_mps=10.0)
+            known = len(world.network.encoded)
+            tiles.around(at(90.0, 2.0 * (number % 5), fix))
+            encoding += len(world.network.encoded) > known
+            if ahead is not None:
+                ahead.step()
+        return encoding, len(world.network.encoded) - before
+
+    other = EncodedTiles(world.network, world.map, extent_m=96.0, grid_m=8.0, capacity=16)
+    tiles = EncodedTiles(world.network, world.map, extent_m=96.0, grid_m=8.0, capacity=16)
+    waiting, without = drive(other, None)
+    still_waiting, with_ahead = drive(tiles, Ahead(tiles.prepare))
+    assert waiting == without > 60
+    assert still_waiting < 0.15 * waiting and with_ahead < 1.25 * without
 
 
 def test_velocity_comes_from_the_fixes_where_nothing_measures_it():

@@ -39,9 +39,17 @@ def test_a_box_across_the_antimeridian_has_tiles_on_both_sides():
     assert {0, 2**18 - 1} <= columns and len(columns) == 2
 
 
+def test_a_box_around_the_earth_has_each_column_once():
+    area = BoxArea(GeoBounds(-179.9, -10.0, -179.95, 10.0))
+    tiles = list(area.tiles(4))
+    assert len(set(tiles)) == len(tiles) == area.count(4) == 16 * 2
+
+
 def test_an_area_of_more_than_a_million_tiles_is_refused():
     with pytest.raises(ConfigError, match="exceed 1000000"):
         BoxArea(GeoBounds(5.0, 45.0, 10.0, 48.0)).count(18)
+    with pytest.raises(ConfigError, match=r"more than 1000000.*smaller margin"):
+        CorridorArea([np.array([[47.0, 8.0]])], 20_000.0).count(20)
     with pytest.raises(ConfigError, match="limit"):
         BoxArea(GeoBounds(0.0, 80.0, 1.0, 89.0)).count(10)
 

@@ -177,6 +177,36 @@ def test_what_a_killed_process_had_fetched_is_kept(tmp_path):
     assert 128 <= len(known) <= 200 and known <= {(tile.column, tile.row) for tile in tiles}
 
 
+def test_a_process_killed_at_its_first_steps_does_not_stand_in_the_way(tmp_path):
+    (tmp_path / "killed").mkdir()
+    with AreaFile(tmp_path / "a.mbtiles", "s") as file:
+        file.put(TileAddress(0, 0, 0), png())
+        for name in ("a.mbtiles.partial", "a.mbtiles.partial-journal"):
+            if (tmp_path / name).exists():
+                shutil.copy(tmp_path / name, tmp_path / "killed")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "a.mbtiles.partial").touch()
+    for folder in ("killed", "empty"):
+        with AreaFile(tmp_path / folder / "a.mbtiles", "s") as file:
+            file.put(TileAddress(0, 0, 0), png())
+            file.finish({})
+
+
+def test_a_copy_that_was_cut_short_is_made_anew(city, tmp_path, monkeypatch):
+    server, _ = city
+    _fetch(_spec(server), tmp_path / "a.mbtiles")
+
+    def cut_short(start, end):
+        Path(end).write_bytes(Path(start).read_bytes()[:5000])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "copyfile", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        _fetch(_spec(server), tmp_path / "a.mbtiles", zooms=(18,))
+    monkeypatch.undo()
+    assert _fetch(_spec(server), tmp_path / "a.mbtiles", zooms=(18, ZOOM)).known == BoxArea(BOX).count(ZOOM)
+
+
 def test_a_full_disk_is_said_and_what_was_fetched_stays(tmp_path):
     tiles = list(BoxArea(BOX).tiles(22))
     with pytest.raises(MapError, match=r"full.*same command again"), AreaFile(tmp_path / "a.mbtiles", "s") as file:
@@ -218,7 +248,7 @@ def test_a_key_refused_on_the_way_ends_the_run_and_a_bad_tile_does_not(city):
 def test_a_server_that_is_not_there_ends_the_run_at_once(tmp_path):
     with FaultServer(png()) as server:
         spec = _spec(server)
-    with pytest.raises(MapError):
+    with pytest.raises(MapError, match=r"does not answer \(offline\); check the network .* run the same command again"):
         _fetch(spec, tmp_path / "a.mbtiles")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from geodistill_core.maps.fetch import Fetched, Fetcher, exchange
 from tests.maps.fetching import ManualClock, a_fetcher, failure
-from tests.maps.server import FaultServer, drop, half_body, hang, loris, png, redirect, reply
+from tests.maps.server import OK, FaultServer, drop, half_body, hang, loris, png, redirect, reply
 
 TILE = png(seed=1)
 ELSEWHERE = "203.0.113.7"  # reserved for documentation: nobody answers
@@ -97,7 +97,7 @@ def test_f05_an_attempt_ends_after_ten_seconds_however_late_the_deadline(server,
     monkeypatch.setattr(exchange, "TOTAL_S", 0.2)
     server.always(loris(50.0))
     assert failure(fetcher, f"{server.url}/1/0/0.png", deadline_s=3600.0).cause == "timeout"
-    assert len(server.log) == 4
+    assert fetcher.health().counters["requests"] == 4
 
 
 MEMORY_OF_A_FETCH = """
@@ -241,6 +241,25 @@ def test_f09_a_server_that_comes_back_is_used_again_without_a_restart(server):
         clock.now_s += 30.0
         assert isinstance(fetcher.get(f"{server.url}/1/0/0.png"), Fetched)
         assert fetcher.health().state == "online"
+
+
+def test_f14_a_key_in_a_header_goes_to_the_service_and_no_further(names, monkeypatch, caplog):
+    monkeypatch.setenv("TILES_KEY", "s3cr3t-k3y")
+    names["cdn.example.org"] = ["127.0.0.1"]
+    keyed = {"key_env": "TILES_KEY", "key_header": "Authorization Bearer", "allowed_hosts": ["cdn.example.org"]}
+    with FaultServer(TILE) as server, a_fetcher(server.url, ManualClock(), **keyed) as fetcher:
+        caplog.set_level(logging.DEBUG)
+        elsewhere = f"http://cdn.example.org:{server.port}"
+        echo = reply(b"", "text/s3cr3t-k3y", Warning="Bearer s3cr3t-k3y")
+        server.script(redirect("/2/0/0.png"), OK, redirect(f"{elsewhere}/1/0/0.png"), OK, echo)
+        for _ in range(2):
+            fetcher.get(f"{server.url}/1/0/0.png")
+        error = failure(fetcher, f"{server.url}/1/0/0.png")
+        shown = f"{error} {error!r} {vars(fetcher)} {vars(fetcher._exchange)} {fetcher.health()}"
+    sent = [entry.headers.get("authorization") for entry in server.log]
+    assert sent == ["Bearer s3cr3t-k3y"] * 3 + [None, "Bearer s3cr3t-k3y"]
+    assert "s3cr3t" not in shown + caplog.text
+    assert "httpcore" in {record.name.partition(".")[0] for record in caplog.records}
 
 
 def test_f14_a_key_that_the_server_sends_back_reaches_neither_log_nor_error(server, monkeypatch, caplog):

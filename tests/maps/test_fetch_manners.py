@@ -3,17 +3,53 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
-from geodistill_core.maps.fetch import Fetched, FetchError
+from geodistill_core.maps.fetch import Absent, Fetched, FetchError, Unchanged, Validators
 from tests.maps.fetching import ManualClock, a_fetcher, failure
-from tests.maps.server import FaultServer, hang, png, redirect, status
+from tests.maps.server import OK, FaultServer, hang, png, redirect, status
 
 TILE = png(seed=1)
+
+
+class BareServer:
+    """Answers 304, 404, 204 and 410 in turn on connections that it keeps open, and never says how long they are."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.connections = 0
+        chunked = "Transfer-Encoding: chunked\r\n\r\n4\r\nnone\r\n5\r\nthere\r\n0\r\n\r\n"
+        self._answers = iter(
+            [
+                'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n',
+                f"HTTP/1.1 404 Not Found\r\n{chunked}",
+                "HTTP/1.1 204 No Content\r\n\r\n",
+                f"HTTP/1.1 410 Gone\r\n{chunked}",
+            ]
+        )
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError, StopIteration):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                with connection:
+                    while connection.recv(4096):
+                        connection.sendall(next(self._answers).encode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
 
 
 @pytest.fixture
@@ -165,6 +201,27 @@ def test_a_refusal_does_not_cost_the_connection(server, fetcher):
     for row in range(4):
         fetcher.get(f"{server.url}/1/0/{row}.png")
     assert server.connections == 1
+
+
+def test_answers_of_no_stated_length_do_not_cost_the_connection_either():
+    with BareServer() as server, a_fetcher(server.url, ManualClock()) as fetcher:
+        outcomes = [
+            fetcher.get(f"{server.url}/1/0/0.png", validators=Validators(etag='"a"')),
+            *(fetcher.get(f"{server.url}/1/0/{row}.png") for row in (1, 2, 3)),
+        ]
+    assert [type(outcome) for outcome in outcomes] == [Unchanged, Absent, Absent, Absent]
+    assert server.connections == 1
+
+
+def test_requests_that_were_given_no_time_are_not_held_against_the_server(server, fetcher):
+    server.always(hang())
+    causes = [failure(fetcher, f"{server.url}/1/0/{row}.png", deadline_s=0.05).cause for row in range(6)]
+    assert set(causes) == {"timeout"}
+    assert failure(fetcher, f"{server.url}/1/0/0.png", deadline_s=0.0).cause == "timeout"
+    server.always(OK)
+    assert isinstance(fetcher.get(f"{server.url}/1/0/0.png"), Fetched)
+    health = fetcher.health()
+    assert (health.state, health.counters["hurried"], health.counters.get("timeout", 0)) == ("online", 6, 0)
 
 
 @pytest.mark.parametrize("state", ["silent server", "back-off", "waiting for a place"])

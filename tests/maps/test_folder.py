@@ -82,6 +82,14 @@ def test_the_nearest_image_wins_where_images_overlap_and_others_fill_in(tmp_path
     assert (column[first_covers_to + 1 : first_covers_to + 80] == 200).all()
 
 
+def test_an_image_near_the_equator_reaches_as_far_as_it_is_wide_beside_one_near_a_pole(tmp_path):
+    put(tmp_path, 0.0, 0.0, flat(50))
+    put(tmp_path, 82.0, 0.0, flat(200))
+    # Half of 640 pixels of 0.149 m: the tile lies just within.
+    tile = open_map(tmp_path).tile(GeoPoint(0.0, 35.0 / 111_320.0), 20.0, 0.25)
+    assert tile.valid.all() and (tile.rgb == 50).all()
+
+
 def test_images_on_both_sides_of_the_antimeridian_join(tmp_path):
     half = 320 * 360.0 / 2**28
     put(tmp_path, 10.0, 180.0 - half, flat(60))

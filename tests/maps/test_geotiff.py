@@ -16,7 +16,7 @@ from rasterio.transform import from_origin
 
 from geodistill_core.errors import MapError
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.maps import open_map
+from geodistill_core.maps import open_map, resample
 from geodistill_core.types import GeoPoint
 
 REAL = Path(__file__).parents[2] / "../shared/data/geotiff"
@@ -131,6 +131,21 @@ def test_projected_rasters_across_the_antimeridian(tmp_path, crs):
     assert [int(tile.rgb[r, c, 0]) for r in offsets for c in offsets] == [40, 80, 120, 160]
 
 
+def test_degrees_near_a_pole_are_sampled_block_by_block(tmp_path, monkeypatch):
+    positions, sides = resample._positions, []
+    monkeypatch.setattr(resample, "_SAMPLED_BLOCK", 256)
+    monkeypatch.setattr(
+        resample, "_positions", lambda *block: sides.append(len(positions(*block))) or positions(*block)
+    )
+    pixel = 4e-6
+    path = make(tmp_path / "a.tif", quarters(800), "EPSG:4326", 8.0 - 400 * pixel, 80.0 + 400 * pixel, pixel)
+    with open_map(path) as map_:
+        # A pixel is 0.45 m long and 0.08 m wide: 16 of them lie side by side on one of the tile's.
+        tile = map_.tile(GeoPoint(80.0, 8.0), 48.0, 1.2)
+    assert max(sides) <= 256 and len(sides) > 4
+    assert_quarters_meet_at_the_centre(tile)
+
+
 @pytest.mark.parametrize("with_overviews", [False, True])
 def test_shrinking_takes_area_means_with_and_without_overviews(tmp_path, with_overviews):
     place = GeoPoint(47.0, 9.0)
@@ -188,6 +203,9 @@ def test_unusable_rasters_are_refused_with_a_remedy(tmp_path):
     bare = make(tmp_path / "b.tif", quarters(), None, 5e5, 5.2e6, 0.5)
     with pytest.raises(MapError, match="no geo-reference"):
         open_map(bare)
+    nowhere = make(tmp_path / "d.tif", quarters(), 'LOCAL_CS["site",UNIT["metre",1]]', 5e5, 5.2e6, 0.5)
+    with pytest.raises(MapError, match=r"d\.tif is in a coordinate system of no known place.*-a_srs EPSG"):
+        open_map(nowhere)
     one_band = quarters()[..., :1]
     palette = make(tmp_path / "c.tif", one_band, "EPSG:32632", 5e5, 5.2e6, 0.5, photometric="PALETTE")
     with pytest.raises(MapError, match="-expand rgb"):

@@ -12,6 +12,7 @@ from geodistill_core.maps import RasterSource
 from geodistill_core.maps.corridor import Track
 from geodistill_core.maps.live import LiveMap, live_map
 from geodistill_core.maps.prefetch import Prefetcher
+from geodistill_core.maps.remote.source import Piece
 from geodistill_core.types import GeoPoint
 
 HERE, SHAPE = GeoPoint(47.5, 8.7), (96.0, MPP)
@@ -54,6 +55,27 @@ def test_tile_is_provisional_while_parts_are_missing_and_final_when_all_are_ther
     whole = live.tile(HERE, *SHAPE)
     assert not whole.provisional and whole.valid.all() and whole.key != half.key
     assert live.condition().tiles == {"partial": 1, "full": 1}
+
+
+def test_looking_ahead_says_nothing_of_the_tile_here(paper):
+    live = LiveMap(paper)
+    for address in paper.missing(HERE, *SHAPE):
+        paper.load(address)
+    live.tile(HERE, *SHAPE)
+    with pytest.raises(MapError):
+        live.tile_ahead(GeoPoint(47.6, 8.7), *SHAPE)
+    assert live.condition().newest == "full" and live.condition().tiles == {"full": 1}
+
+
+def test_tile_at_the_edge_of_what_the_service_has_is_final_and_not_called_full(paper, monkeypatch):
+    for address in paper.missing(HERE, *SHAPE)[1:]:
+        paper.load(address)
+    tell = paper.piece_at_hand
+    monkeypatch.setattr(paper, "piece_at_hand", lambda address: tell(address) or Piece(None, True))
+    live = LiveMap(paper)
+    tile = live.tile(HERE, *SHAPE)
+    assert not tile.provisional and tile.valid.any() and not tile.valid.all()
+    assert live.condition().newest == "edge"
 
 
 def test_tile_past_its_age_is_given_out_and_called_stale(paper):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -13,7 +15,7 @@ from remote import REAL
 
 from geodistill_core.errors import MapError
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.maps import open_map
+from geodistill_core.maps import mosaic, open_map, resample
 from geodistill_core.types import GeoPoint
 
 PLACE = GeoPoint(47.4, 9.0)
@@ -81,6 +83,65 @@ def test_sheets_meet_across_the_antimeridian(tmp_path):
         assert source.bounds().width < 0.01
     assert level_at(tile, -20.0, 0.0) == 50 and level_at(tile, 20.0, 0.0) == 100
     assert tile.valid.mean() > 0.97
+
+
+def test_where_sheets_of_one_survey_overlap_the_nearest_wins(tmp_path):
+    sheet(tmp_path / "west.tif", 50, "EPSG:32632", (-10.0, 0.0), 100.0, 0.5)
+    sheet(tmp_path / "east.tif", 100, "EPSG:32632", (10.0, 3.0), 100.0, 0.5)
+    with open_map(tmp_path) as source:
+        for east_m, level in ((-20.0, 50), (20.0, 100)):
+            tile = source.tile(LocalFrame(PLACE).point(east_m, 0.0), 30.0, 0.25)
+            assert tile.valid.all() and (tile.rgb == level).all()
+
+
+@pytest.fixture
+def quilt(tmp_path):
+    """Nine sheets, three by three."""
+    for column in range(3):
+        for row in range(3):
+            offset_m = (100.0 * (column - 1), 100.0 * (row - 1))
+            sheet(tmp_path / f"{column}{row}.tif", 10 + 10 * (3 * column + row), "EPSG:32632", offset_m, 100.0, 1.0)
+    return tmp_path
+
+
+def test_a_tile_opens_the_sheets_that_it_shows_and_keeps_them_open(quilt, monkeypatch):
+    with open_map(quilt) as source:
+        opened, really = [], mosaic.GeoTiffSource
+        monkeypatch.setattr(mosaic, "GeoTiffSource", lambda path: opened.append(path.name) or really(path))
+        for _ in range(3):
+            source.tile(PLACE, 60.0, 0.5)
+        assert opened == ["11.tif"]
+        source.tile(LocalFrame(PLACE).point(50.0, 0.0), 60.0, 0.5)
+        assert opened == ["11.tif", "21.tif"]
+
+
+def test_what_one_sheet_has_filled_is_not_read_from_another(quilt, monkeypatch):
+    monkeypatch.setattr(resample, "_BLOCK", 40)
+    read, blocks = mosaic.GeoTiffSource.read_means, []
+    monkeypatch.setattr(
+        mosaic.GeoTiffSource, "read_means", lambda self, *how: blocks.append(self.info().location) or read(self, *how)
+    )
+    sheet(quilt / "over.tif", 200, "EPSG:32632", (0.0, 0.0), 160.0, 0.5)
+    with open_map(quilt) as source:
+        tile = source.tile(PLACE, 200.0, 1.0)
+    # 25 blocks; the finest sheet fills the 9 in the middle, the others are asked for the 16 around.
+    count = {name: sum(at.endswith(name) for at in blocks) for name in ("over.tif", "11.tif")}
+    assert count == {"over.tif": 25, "11.tif": 16} and len(blocks) < 25 + 9 * 16
+    assert tile.valid.all() and (tile.rgb[25:175, 25:175] == 200).all()
+
+
+def test_of_many_sheets_few_stay_open(quilt, monkeypatch):
+    def open_sheets() -> int:
+        files = (entry.resolve() for entry in Path("/proc/self/fd").iterdir() if entry.exists())
+        return sum(path.parent == quilt.resolve() for path in files)
+
+    monkeypatch.setattr(mosaic, "_OPEN_FILES", 2)
+    with open_map(quilt) as source:
+        assert open_sheets() == 0
+        tile = source.tile(PLACE, 280.0, 1.0)
+        assert tile.valid.all() and {int(level) for level in tile.rgb[50::90, 50::90, 0].flat} == {*range(10, 100, 10)}
+        assert 0 < open_sheets() <= 2
+    assert open_sheets() == 0
 
 
 def test_a_file_that_is_no_map_is_named(folder):

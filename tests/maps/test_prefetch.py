@@ -8,11 +8,12 @@ import pytest
 from paper_source import MPP, Clock, PaperSource
 from pyproj import Geod
 
-from geodistill_core.errors import ConfigError
+from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.maps.corridor import Outlook, Track, needed
 from geodistill_core.maps.live import LiveMap
 from geodistill_core.maps.prefetch import Prefetcher
+from geodistill_core.maps.remote.file_source import OPENING
 from geodistill_core.types import GeoPoint
 
 GEOD = Geod(ellps="WGS84")
@@ -128,10 +129,12 @@ def test_preload_waits_for_what_driving_needs_and_then_covers_the_disc(paper, cl
     prefetcher = Prefetcher(paper, [SHAPE], outlook=NARROW, clock=clock)
     prefetcher.follow(Track(HERE))
     tiles = prefetcher.preload(at(0.0, 2000.0), 400.0)
-    assert prefetcher.progress().preload_left == tiles > 100
+    assert prefetcher.progress().preload_left > 50 and tiles > 100
     assert prefetcher.step() and paper.asked[0] in set(PaperSource().missing(HERE, *SHAPE))
+    before = len(paper.asked)
     run_dry(prefetcher)
     assert prefetcher.progress().preload_left == 0
+    assert len(paper.asked) - before == pytest.approx(tiles, rel=0.3)
     for bearing in range(0, 360, 20):
         assert not paper.missing(at(bearing, 390.0, at(0.0, 2000.0)), *SHAPE)
 
@@ -145,6 +148,85 @@ def test_preload_that_is_not_permitted_loads_nothing(paper):
     with pytest.raises(ConfigError, match=r"\d+ tiles"):
         prefetcher.preload(HERE, 400.0, refuse)
     assert prefetcher.progress().preload_left == 0 and not prefetcher.step()
+
+
+def test_preload_of_a_file_that_is_not_open_yet_is_refused(paper, monkeypatch):
+    monkeypatch.setattr(paper, "addresses", lambda target: (OPENING,))
+    with pytest.raises(MapError, match=r"has not been opened yet.*ask again"):
+        Prefetcher(paper, [SHAPE]).preload(HERE, 400.0)
+
+
+def test_rest_ends_plan_and_preload_until_the_vehicle_is_followed_again(paper, clock):
+    prefetcher = Prefetcher(paper, [SHAPE], outlook=NARROW, clock=clock)
+    prefetcher.follow(Track(HERE))
+    prefetcher.preload(HERE, 400.0)
+    assert prefetcher.step()
+    prefetcher.rest()
+    assert not prefetcher.step()
+    assert prefetcher.progress().planned == prefetcher.progress().preload_left == 0
+    prefetcher.follow(Track(HERE))
+    run_dry(prefetcher)
+    assert not paper.missing(HERE, *SHAPE) and paper.missing(at(90.0, 390.0), *SHAPE)
+
+
+def test_preloaded_tile_that_fails_for_good_does_not_hold_the_others_up(paper, clock):
+    prefetcher = Prefetcher(paper, [SHAPE], clock=clock)
+    prefetcher.preload(HERE, 400.0)
+    paper.fails = lambda address: address.column % 2 == 0
+    for _ in range(3000):
+        prefetcher.step()
+        clock.now_s += 1.0
+        if prefetcher.progress().preload_left == 0:
+            break
+    assert prefetcher.progress().preload_left == 0
+    loaded = {address for address in paper.at_hand if address.column % 2}
+    assert len(loaded) > 100 and max(map(paper.asked.count, set(paper.asked))) <= 6
+
+
+def test_preload_waits_for_an_offline_service(paper, clock):
+    prefetcher = Prefetcher(paper, [SHAPE], clock=clock)
+    prefetcher.preload(HERE, 60.0)
+    paper.fails, paper.fetcher.state = lambda address: True, "offline"
+    for _ in range(500):
+        prefetcher.step()
+        clock.now_s += 1.0
+    assert prefetcher.progress().preload_left > 0
+    paper.fails, paper.fetcher.state = lambda address: False, "online"
+    clock.now_s += 6.0
+    run_dry(prefetcher)
+    assert prefetcher.progress().preload_left == 0 and not paper.missing(at(45.0, 50.0), *SHAPE)
+
+
+@pytest.mark.parametrize("error", [MapError("holds other zooms"), ValueError("a mistake of ours")])
+def test_place_of_which_the_map_cannot_tell_does_not_end_the_threads(paper, error):
+    prefetcher, tell, asked = Prefetcher(paper, [SHAPE], outlook=NARROW, workers=1), paper.missing, threading.Event()
+
+    def cannot(*question):
+        asked.set()
+        raise error
+
+    paper.missing = cannot
+    prefetcher.start().follow(Track(HERE))
+    assert asked.wait(20.0)
+    paper.missing = tell
+    loaded = threading.Event()
+    paper.during = lambda address: loaded.set()
+    prefetcher.follow(Track(at(0.0, 5000.0)))
+    assert loaded.wait(20.0) and prefetcher.close(20.0)
+
+
+def test_preload_and_follow_do_not_wait_while_places_are_laid_out(paper):
+    inside, go_on, tell = threading.Event(), threading.Event(), paper.missing
+    paper.missing = lambda *question: (inside.set(), go_on.wait(20.0), tell(*question))[2]
+    prefetcher = Prefetcher(paper, [SHAPE], outlook=NARROW).start()
+    prefetcher.follow(Track(HERE))
+    assert inside.wait(20.0)
+    asked = threading.Thread(target=prefetcher.preload, args=(HERE, 400.0))
+    asked.start()
+    asked.join(20.0)
+    assert not asked.is_alive() and prefetcher.progress().preload_left > 50
+    go_on.set()
+    assert prefetcher.close(20.0)
 
 
 def test_two_threads_load_at_once_and_no_more_and_stop_when_closed(paper):

@@ -18,7 +18,7 @@ from geodistill_core.errors import MapError
 from geodistill_core.maps import open_map
 from geodistill_core.maps.cache import DiskCache
 from geodistill_core.maps.fetch import Fetcher
-from geodistill_core.maps.remote import CogSource, tiff
+from geodistill_core.maps.remote import CogSource, file, tiff
 from geodistill_core.maps.serve.ranges import file_reply
 from geodistill_core.types import GeoPoint
 
@@ -43,8 +43,8 @@ class Remote:
         self.folder, self.path, self.clock = folder, path, ManualClock()
         self.server = FaultServer(lambda request: file_reply(self.path, request))
 
-    def start(self) -> CogSource:
-        spec = a_spec("cog", f"{self.server.url}/a.tif")
+    def start(self, **fields) -> CogSource:
+        spec = a_spec("cog", f"{self.server.url}/a.tif", **fields)
         fetcher = Fetcher(spec, clock=self.clock, sleep=self.clock.sleep, rng=random.Random(0))
         return CogSource(spec, fetcher, DiskCache(self.folder, 64 << 20, clock=self.clock), clock=self.clock)
 
@@ -138,6 +138,13 @@ def test_a_file_of_few_large_pieces_is_refused(remote, monkeypatch):
     monkeypatch.setattr(tiff, "LARGEST_BLOCK", 256 * 255)
     with open_map(remote.path) as local, pytest.raises(MapError, match=r"65536 pixels.*of COG"):
         remote.start().tile(local.bounds().center, 30.0, 0.2)
+
+
+def test_blocks_larger_than_memory_are_refused_and_not_fetched_again_and_again(remote, monkeypatch):
+    monkeypatch.setattr(file, "_MEMORY_BYTES", 300_000)
+    with open_map(remote.path) as local, pytest.raises(MapError, match=r"786432 bytes.*300000.*of COG"):
+        remote.start(cache_allowed=False).tile(local.bounds().center, 30.0, 0.2)
+    assert len(remote.server.log) < 5
 
 
 def test_a_truncated_file_fails_by_name(tmp_path):

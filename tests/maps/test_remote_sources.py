@@ -213,3 +213,14 @@ def test_transparent_pixels_are_not_valid(tmp_path):
     with (made := Service(tmp_path / "cache", body)).server:
         tile = made.source.tile(*SEEN)
         assert 0.3 < tile.valid.mean() < 0.7
+
+
+def test_stand_ins_are_looked_for_in_gaps_only(service, monkeypatch):
+    for address in addresses_around(PLACE, 60.0, ZOOM):
+        service.source.load(address)
+    looked_at, at_hand = set(), service.source.piece_at_hand
+    monkeypatch.setattr(service.source, "piece_at_hand", lambda at: looked_at.add(at.zoom) or at_hand(at))
+    assert service.source.tile_at_hand(*SEEN).valid.all()
+    assert looked_at == {ZOOM}
+    service.source.tile_at_hand(PLACE, 160.0, 0.1)
+    assert looked_at == {ZOOM, ZOOM - 1, ZOOM - 2}

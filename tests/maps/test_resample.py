@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from geodistill_core.errors import ConfigError, MapError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.maps import RasterSource
+from geodistill_core.maps.grid import PixelGrid
+from geodistill_core.maps.resample import resample
+from geodistill_core.maps.target import PlaneTarget
 from geodistill_core.types import GeoPoint
 
 PLACE = GeoPoint(47.37, 8.54)
@@ -56,7 +59,7 @@ def test_half_a_pixel_shift_is_the_mean_of_neighbours():
     assert np.abs(tile.rgb - expected).max() <= 1.0
 
 
-@pytest.mark.parametrize("metres_per_pixel", [0.13, 0.17, 0.23, 0.31, 0.47, 0.9, 2.1])
+@pytest.mark.parametrize("metres_per_pixel", [0.0675, 0.13, 0.17, 0.23, 0.31, 0.47, 0.9, 2.1])
 def test_stripes_finer_than_the_tile_s_pixels_blur_to_grey_instead_of_aliasing(metres_per_pixel):
     rgb = np.zeros((1600, 1600, 3), np.uint8)
     rgb[:, ::2] = 200
@@ -64,6 +67,59 @@ def test_stripes_finer_than_the_tile_s_pixels_blur_to_grey_instead_of_aliasing(m
     # The mean over a width of r source pixels deviates from grey by at most half a stripe: 100 / r.
     assert np.abs(tile.rgb.astype(float) - 100.0).max() <= 100.0 * 0.05 / metres_per_pixel + 3.0
     assert tile.rgb.mean() == pytest.approx(100.0, abs=1.0)
+
+
+def wave(x: np.ndarray) -> np.ndarray:
+    """Up and down in steps of 8 within 64 pixels."""
+    return 8.0 * np.abs((x + 32.0) % 64.0 - 32.0)
+
+
+class BentGrid(PixelGrid):
+    """A wave along x = 1.2 east + bend; `bend_px` is how far the picture's corners lie off a straight map."""
+
+    def __init__(self, bend_px: float) -> None:
+        self.frame, self.bend_px = LocalFrame(PLACE), bend_px
+
+    def x(self, east_px: np.ndarray) -> np.ndarray:
+        return 1000.0 + 1.2 * east_px + self.bend_px * (east_px / 250.0) ** 2
+
+    def to_pixel(self, latitude, longitude):
+        east, north = self.frame.to_enu(latitude, longitude)
+        return self.x(east / 0.1), 1000.0 - 1.2 * north / 0.1
+
+    def read(self, window):
+        row = wave(window.column + np.arange(window.width) + 0.5)
+        picture = np.broadcast_to(np.rint(row)[None, :, None], (window.height, window.width, 3))
+        return picture.astype(np.uint8), np.ones(picture.shape[:2], bool)
+
+
+@pytest.mark.parametrize("bend_px", [0.0, 0.005, 0.02, 0.5, 8.0])
+def test_a_bent_map_is_followed(bend_px):
+    grid = BentGrid(bend_px)
+    rgb, _ = resample(PlaneTarget(PLACE, 500, 0.1), grid)
+    at = grid.x(np.arange(500) + 0.5 - 250.0)
+    expected = wave(at)
+    smooth = (expected > 16.0) & (expected < 240.0)
+    off_px = np.abs(rgb[250, :, 0] - expected)[smooth] / 8.0
+    assert off_px.max() < 0.2 and off_px.mean() < 0.06
+
+
+def area_weights(side: int, reach: float, ratio: float) -> np.ndarray:
+    """[side, 800]: the share of each raster pixel in each of `side` tile pixels around the raster's middle."""
+    edges = 400.0 + (np.arange(side + 1) / side - 0.5) * reach
+    raster = np.arange(800)
+    covered = np.minimum(edges[1:, None], raster + 1) - np.maximum(edges[:-1, None], raster)
+    return np.clip(covered, 0.0, None) / ratio
+
+
+@pytest.mark.parametrize("ratio", [1.05, 1.2, 1.35, 1.39, 1.45, 1.8])
+def test_shrinking_by_any_factor_is_nearly_the_mean_over_the_area(ratio):
+    rgb = noise()
+    tile = RasterSource(rgb, PLACE, 0.1).tile(PLACE, 400 * 0.1 * ratio, 0.1 * ratio)
+    weights = area_weights(400, 400 * ratio, ratio)
+    expected = np.einsum("ik,klc,jl->ijc", weights, rgb.astype(float), weights, optimize=True)
+    # Of white noise, the hardest picture; one bilinear sample a pixel is off by 0.16 of its spread at 1.35.
+    assert np.sqrt(np.mean((tile.rgb - expected) ** 2)) < (0.12 if ratio < 1.1 else 0.1) * rgb.std()
 
 
 @settings(max_examples=30, deadline=None)

@@ -18,7 +18,8 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 from geodistill_core.errors import MapError
 from geodistill_core.geometry import mercator
 from geodistill_core.maps import open_map
-from geodistill_core.maps.serve import serve
+from geodistill_core.maps.serve import Request, serve
+from geodistill_core.maps.serve.ranges import file_reply
 
 REAL = Path("../shared/data/geotiff/201404_13SED190110_201404_0x1500m_CL_1.tif")
 ZOOM = 20
@@ -155,6 +156,7 @@ def test_capabilities_are_well_formed_and_name_the_coverage(site):
         text = _get(server, path)[1]
         ElementTree.fromstring(text)
         assert str(source.bounds().west).encode() in text
+        ElementTree.fromstring(_get(server, path, Host='a"b&c<d')[1])
 
 
 def test_gdal_reads_the_wmts_layer_where_it_is(site):
@@ -182,6 +184,15 @@ def test_ranges_of_the_file_are_its_bytes(site):
         assert (status, body) == (206, expected) and headers["Content-Range"].endswith(f"/{size}")
     assert _get(server, target, Range=f"bytes={size}-")[0] == 416
     assert _get(server, target, Range="bytes=0-9,20-29")[0] == 416
+
+
+def test_a_long_range_is_not_read_into_memory_at_once(tmp_path):
+    with (tmp_path / "large.tif").open("wb") as file:
+        file.truncate(40 << 20)
+    reply = file_reply(tmp_path / "large.tif", Request("", "", {}, {"range": "bytes=5-"}, 1))
+    assert reply.status == 206 and reply.headers["Content-Length"] == str((40 << 20) - 5)
+    parts = list(reply.body)
+    assert max(map(len, parts)) <= 1 << 20 and sum(map(len, parts)) == (40 << 20) - 5
 
 
 def test_an_address_in_use_is_a_map_error(site):

@@ -12,7 +12,8 @@ from pyproj import Transformer
 from geodistill_core.errors import ConfigError
 from geodistill_core.maps.address import TileAddress
 from geodistill_core.maps.presets import preset_names, preset_text
-from geodistill_core.maps.spec import SourceSpec, load_source, parse_source
+from geodistill_core.maps.spec import Secret, SourceSpec, load_source, parse_source
+from geodistill_core.maps.tile_requests import map_url
 
 XYZ = {
     "name": "aerial",
@@ -153,6 +154,15 @@ def test_a_field_that_there_is_not_is_refused_by_name():
         (XYZ | {"max_connections": 50}, "max_connections"),
         (XYZ | {"tile_size": 300}, "tile_size"),
         (XYZ | {"no_imagery_sha256": ["abc"]}, "no_imagery_sha256"),
+        (XYZ | {"key_env": "KEY"}, "key_env names the variable"),
+        (XYZ | {"key_header": "X-Api-Key"}, "key_env names the variable"),
+        (XYZ | {"key_env": "KEY", "key_header": "Host"}, "key_header Host is not for keys"),
+        (XYZ | {"key_env": "KEY", "key_header": "X-Key: abc"}, "key_header"),
+        (XYZ | {"key_env": "KEY", "key_header": "X-Key", "url": "HTTP://tiles.example/{z}/{x}/{y}"}, "unencrypted"),
+        (XYZ | {"user_agent_contact": "Bürgeramt <a@example.org>"}, "ASCII"),
+        (XYZ | {"url": "https://bücher.example/{z}/{x}/{y}"}, "xn--"),
+        (XYZ | {"allowed_hosts": ["tiles.example:8080"]}, "without scheme, port or path"),
+        (XYZ | {"allowed_hosts": ["https://tiles.example"]}, "without scheme, port or path"),
         (["a list"], "describes no imagery source"),
     ],
 )
@@ -216,10 +226,10 @@ def test_a_wms_is_asked_for_the_tile_in_web_mercator_metres():
 def test_a_wms_1_3_is_asked_in_the_axis_order_of_its_system_and_1_1_in_x_y():
     box = (8.0, 47.0, 9.0, 48.0)
     new, old = source(WMS, crs="EPSG:4326"), source(WMS, crs="EPSG:4326", version="1.1.1")
-    assert query(new.map_url(box, 10, 10))["BBOX"] == "47.0,8.0,48.0,9.0"
-    assert query(old.map_url(box, 10, 10))["BBOX"] == "8.0,47.0,9.0,48.0"
-    assert query(old.map_url(box, 10, 10))["SRS"] == "EPSG:4326"
-    assert query(source(WMS, crs="EPSG:25832").map_url((1, 2, 3, 4), 9, 9))["BBOX"] == "1.0,2.0,3.0,4.0"
+    assert query(map_url(new, box, 10, 10))["BBOX"] == "47.0,8.0,48.0,9.0"
+    assert query(map_url(old, box, 10, 10))["BBOX"] == "8.0,47.0,9.0,48.0"
+    assert query(map_url(old, box, 10, 10))["SRS"] == "EPSG:4326"
+    assert query(map_url(source(WMS, crs="EPSG:25832"), (1, 2, 3, 4), 9, 9))["BBOX"] == "1.0,2.0,3.0,4.0"
 
 
 def test_a_wms_address_with_a_query_keeps_it():
@@ -237,6 +247,30 @@ def test_a_wmts_is_asked_by_query_or_by_path():
 def test_a_file_has_no_tile_addresses():
     with pytest.raises(ConfigError, match="one file"):
         source(kind="cog", url="https://files.example/a.tif").tile_url(AT)
+
+
+def test_further_hosts_are_names_or_addresses():
+    hosts = source(allowed_hosts=["CDN.example.org", "[2001:db8::1]", "10.0.0.1", "tile_server"]).hosts
+    assert hosts == {"tiles.example", "cdn.example.org", "2001:db8::1", "10.0.0.1", "tile_server"}
+
+
+@pytest.mark.parametrize(
+    ("header", "sent"),
+    [
+        ("X-Api-Key", {"X-Api-Key": "abcd/ef"}),
+        ("Authorization Bearer", {"Authorization": "Bearer abcd/ef"}),
+        ("Authorization", {"Authorization": "abcd/ef"}),
+    ],
+)
+def test_a_key_goes_into_the_header_that_the_service_names(header, sent):
+    assert source(key_env="KEY", key_header=header).key_headers(Secret("abcd/ef")) == sent
+
+
+def test_a_key_that_no_header_carries_is_refused_without_being_shown(monkeypatch):
+    monkeypatch.setenv("KEY", "schlüssel")
+    with pytest.raises(ConfigError, match=r"variable KEY .*ASCII") as found:
+        source(key_env="KEY", key_header="X-Api-Key").secret()
+    assert "schl" not in str(found.value)
 
 
 def test_the_id_tells_pictures_apart_and_nothing_else():

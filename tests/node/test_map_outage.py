@@ -14,9 +14,9 @@ from geodistill_ros.engine import Engine
 from geodistill_ros.messages import header_of
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path as PathMessage
-from ros_world import ACTIVATE, CONFIGURE, LATITUDE, LONGITUDE, FakeLocalizer, compressed_image
+from ros_world import ACTIVATE, CONFIGURE, DEACTIVATE, LATITUDE, LONGITUDE, FakeLocalizer, compressed_image
 from rosgraph_msgs.msg import Clock
-from server import FaultServer, png
+from server import OK, FaultServer, png, status
 from std_srvs.srv import Trigger
 
 from geodistill_core.geometry.geodesy import LocalFrame
@@ -189,6 +189,23 @@ def test_preload_fetches_the_surroundings_and_counts_down(drive, server):
     for east_m, north_m in ((280.0, 0.0), (-200.0, 200.0), (0.0, -280.0)):
         drive.tick(6)
         assert drive.frame_at(east_m, north_m) and drive.localizer.tiles[-1].valid.all()
+
+
+def test_deactivation_ends_what_is_fetched_ahead_and_preloaded(drive, server):
+    drive.start()
+    world = drive.world
+    drive.frame_at(0.0, 0.0)
+    server.always(status(503))
+    assert drive.preload().success
+    world.wait(lambda: int(world.values().get("map.preload_left", 0)) > 0, "the preload in the diagnostics")
+    assert world.change(DEACTIVATE)
+    world.wait(lambda: world.values()["map.ahead"] == "0/0" and world.values()["map.preload_left"] == "0", "the end")
+    assert not drive.preload().success  # where the vehicle is now is not known
+    server.always(OK)
+    assert world.change(ACTIVATE)
+    drive.tick(6)
+    drive.frame_at(0.0, 0.0)
+    drive.wait_until_complete()
 
 
 def test_preload_beyond_what_the_source_allows_is_refused(drive, monkeypatch):

@@ -18,12 +18,13 @@ from geodistill_core.bags.images import check_encoded
 from geodistill_core.bags.manifest import sha256_of
 from geodistill_core.datasets.case import PriorNoise
 from geodistill_core.datasets.files import read_lines, read_picture_bytes, read_rgb, read_rows
-from geodistill_core.datasets.kitti.cases import NAMING, kitti_case, kitti_tiles
+from geodistill_core.datasets.kitti.cases import kitti_case, kitti_tiles
 from geodistill_core.datasets.kitti.frames import PARTS, KittiFrame, Part, list_file, parse_frame
 from geodistill_core.datasets.kitti.images import CAMERA_HEIGHT_M, camera_truth
 from geodistill_core.datasets.kitti.records import read_camera_matrix, read_oxts_record
 from geodistill_core.errors import ConfigError, DatasetError
 from geodistill_core.localization.readings import MotionReading
+from geodistill_core.maps.kitti_folder import KITTI_NAMING
 from geodistill_core.types import Array, CameraModel, GeoPoint, forward_optical_mount
 
 _REMEDY = "see what `geodistill data check kitti` says"
@@ -105,7 +106,7 @@ def plan_kitti(
         drives.append(DatasetDrive(name, root, samples, mount, _datum(frames), split.part, clock))
     converted = {frame.name for name in names for frame in by_drive[name][: split.limit]}
     frames = [frame for frame in listed if frame.name in converted]
-    tiles = TileSet(split.part, kitti_tiles(frames), NAMING)
+    tiles = TileSet(split.part, kitti_tiles(frames), KITTI_NAMING)
     settings = {"limit": split.limit, "camera_height_m": camera_height_m, "drives": names}
     hashes = {path.name: sha256_of(path)}
     return DatasetPlan("kitti", split.part, noise, drives, [tiles], hashes, settings, rejected)

@@ -15,13 +15,9 @@ from geodistill_core.datasets.kitti.pairs import SATELLITE_PX, SHIFT_RANGE_M
 from geodistill_core.datasets.kitti.records import read_oxts, read_oxts_record
 from geodistill_core.errors import DatasetError
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.maps.placed_images import TileNaming
+from geodistill_core.maps.kitti_folder import SPACING_M
 from geodistill_core.types import Prior
 
-NAMING = TileNaming(zoom=18, side_px=SATELLITE_PX, tile_size=512)
-"""Of satellite images that were fetched with twice the usual resolution."""
-TILE_SPACING_M = 20.0
-"""An image is 250 m wide; images of every frame would show the same ground a hundred times."""
 _ROLL_FIELD, _PITCH_FIELD = 3, 4
 
 
@@ -59,7 +55,7 @@ def kitti_tiles(frames: Iterable[KittiFrame]) -> list[TileFile]:
         except DatasetError:
             continue
         apart_m = np.hypot(*LocalFrame(point).to_enu(degrees[:, 0], degrees[:, 1]))
-        if (apart_m < TILE_SPACING_M).any() or not is_picture(frame.satellite, SATELLITE_PX):
+        if (apart_m < SPACING_M).any() or not is_picture(frame.satellite, SATELLITE_PX):
             continue
         name = f"satellite_{point.latitude:.12f}_{point.longitude:.12f}.png"
         kept.append(TileFile(frame.satellite, name))

@@ -9,9 +9,16 @@ from pathlib import Path
 
 def own_time_s() -> float:
     """A clock that stands still while this thread waits for a processor, where the system tells (Linux)."""
-    now_s = time.perf_counter()
+    queued_ns = _queued_ns()
+    while True:
+        # Between two readings alike the thread was not interrupted: both times are of one moment.
+        now_s, before_ns, queued_ns = time.perf_counter(), queued_ns, _queued_ns()
+        if queued_ns == before_ns:
+            return now_s - queued_ns * 1e-9
+
+
+def _queued_ns() -> int:
     try:
-        _, queued_ns, _ = Path("/proc/thread-self/schedstat").read_text().split()
-    except (OSError, ValueError):
-        return now_s
-    return now_s - int(queued_ns) * 1e-9
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -43,9 +43,11 @@ def bench_cache(folder: Path, tiles: int, reads: int) -> dict[str, float]:
     """Fill a cache with `tiles` entries, then time it.
 
     `cold_start_s`: from nothing to the first tile for a network, its files not in the system's memory either. The
-    others are medians. `warm_ms`: a tile for a network that was cut before. `cut_ms`: one that was not, out of imagery
-    decoded in memory. `from_disk_ms`: one whose imagery is read, checked and decoded first. `piece_ms`: one file of
-    the cache, read and checked. Time in which other programs had the processor does not count.
+    others are medians over tiles of EXTENT_M metres and SIDE_PX pixels as a network takes them, and differ in what is
+    ready. `from_memory_ms`: the tile itself, cut for an earlier frame (the warm read). `from_decoded_ms`: the imagery,
+    decoded; the tile is cut anew. `from_files_ms`: the files, in the system's memory; they are read, checked, decoded
+    and cut. `one_file_ms`: reading and checking one of them. Time in which other programs had the processor does not
+    count.
     """
     near = addresses_around(CENTER, EXTENT_M + 2 * _ROAM_M, ZOOM)
     fill(folder, near, tiles)
@@ -58,20 +60,20 @@ def bench_cache(folder: Path, tiles: int, reads: int) -> dict[str, float]:
         cold_s = own_time_s() - begun_s
         for address in near:
             live.source.load(address)
-        cut_ms = _median_ms(lambda place: _read(live, place), places)
+        from_decoded_ms = _median_ms(lambda place: _read(live, place), places)
         recent = places[-_RECENT:]
-        warm_ms = _median_ms(lambda place: _read(live, place), recent * (reads // len(recent)))
+        from_memory_ms = _median_ms(lambda place: _read(live, place), recent * (reads // len(recent)))
     with closing(_opened(folder)) as live:
         fetcher, cache = live.source.fetcher, live.source.cache
-        from_disk_ms = _median_ms(lambda place: _read(LiveMap(RemoteTiles(_SPEC, fetcher, cache)), place), places)
+        from_files_ms = _median_ms(lambda place: _read(LiveMap(RemoteTiles(_SPEC, fetcher, cache)), place), places)
         assert cache is not None
-        piece_ms = _median_ms(lambda address: cache.get(_SPEC.source_id, str(address)), near)
+        one_file_ms = _median_ms(lambda address: cache.get(_SPEC.source_id, str(address)), near)
     return {
         "cold_start_s": cold_s,
-        "warm_ms": warm_ms,
-        "cut_ms": cut_ms,
-        "from_disk_ms": from_disk_ms,
-        "piece_ms": piece_ms,
+        "from_memory_ms": from_memory_ms,
+        "from_decoded_ms": from_decoded_ms,
+        "from_files_ms": from_files_ms,
+        "one_file_ms": one_file_ms,
     }
 
 

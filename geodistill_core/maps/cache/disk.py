@@ -27,6 +27,8 @@ MIN_BYTES = 1 << 20
 _DROPS = 256
 # How many tiles are written between two sweeps.
 _SWEEP_EVERY = 16
+# Reads that are remembered until the next writing: on a disk that cannot be written there is none.
+_NOTED = 10_000
 # What is let go beyond twice a tile's size where the disk is full before the limit is reached.
 _ROOM_BYTES = 1 << 16
 # A server's marks are kept up to this length; without a mark a tile is fetched anew.
@@ -54,7 +56,7 @@ class DiskCache:
         self._noting = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._used: dict[Name, None] = {}
-        self._broken: list[Row] = []
+        self._broken: dict[Row, None] = {}
         self._shard = random.randrange(SHARDS)
         self._degraded: str | None = None
         try:
@@ -77,6 +79,8 @@ class DiskCache:
                 return None
             self._used.pop((source_id, key), None)
             self._used[source_id, key] = None
+            if len(self._used) > _NOTED:
+                del self._used[next(iter(self._used))]
         age_s = self._clock() - row.stored_s
         return Cached(content, Validators(row.etag, row.last_modified), row.stored_s, 0.0 <= age_s < row.max_age_s)
 
@@ -146,7 +150,7 @@ class DiskCache:
         """An action in the index, after what reading noted there."""
         with self._noting:
             used, broken = self._used, self._broken
-            self._used, self._broken = {}, []
+            self._used, self._broken = {}, {}
 
         def all_of_it(change: Change) -> Answer:
             change.forget(broken)
@@ -157,12 +161,13 @@ class DiskCache:
             return self._keeper.change(all_of_it)
         except TROUBLE:
             with self._noting:
-                self._used, self._broken = {**used, **self._used}, broken + self._broken
+                self._used, self._broken = {**used, **self._used}, broken | self._broken
             raise
 
     def _make_room(self, size: int) -> None:
         """Let go what was unused longest, until twice the size is free: it will be wanted later than the new tile."""
-        gone = set(self._broken)
+        with self._noting:
+            gone = set(self._broken)
         none: list[Row] = []
         freed, wanted = 0, 2 * size + _ROOM_BYTES
         for row in self._keeper.read(lambda index: index.longest_unused(_DROPS + len(gone)), none):
@@ -175,8 +180,8 @@ class DiskCache:
         if row.digest is not None:
             self._files.remove(row.digest)
         with self._noting:
-            self._counts[why] += 1
-            self._broken.append(row)
+            self._counts[why] += row not in self._broken
+            self._broken[row] = None
 
     def _sweep(self) -> None:
         """After every so many tiles, search the next folder for files that no entry names."""

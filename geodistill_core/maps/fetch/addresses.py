@@ -45,6 +45,24 @@ def is_permitted(text: str, allow_private: bool) -> bool:
     return True
 
 
+def require_permitted(host: str, found: list[str], allow_private: bool) -> list[str]:
+    """Those of a host's addresses that may be connected to. Raises FetchError "refused" where none may."""
+    permitted = [address for address in found if is_permitted(address, allow_private)]
+    if found and not permitted:
+        remedy = "it is never fetched from" if allow_private else "set allow_private: true if it is meant"
+        raise FetchError("refused", f"{host} leads to {found[0]}, an address of a private network; {remedy}")
+    return permitted
+
+
+def is_ip_address(host: str) -> bool:
+    """Whether a host is an address already, not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def resolve(host: str, port: int, timeout_s: float) -> list[str]:
     """The IP addresses of a host name, in the order to try them. Raises OSError, TimeoutError after `timeout_s`."""
     found: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()

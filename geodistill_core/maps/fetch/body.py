@@ -34,8 +34,8 @@ class _Inflater:
 
 def read_body(chunks: Iterable[bytes], headers: dict[str, str], limit: int) -> bytes:
     """The body, unpacked if it is packed. Raises FetchError: "too_large" beyond `limit` bytes, "server" if broken."""
-    told = headers.get("content-length", "")
-    if told.isdecimal() and len(told) < 20 and int(told) > limit:
+    told = _told(headers)
+    if told > limit:
         raise _too_large(f"{told} bytes", limit)
     packing = headers.get("content-encoding", "identity").strip().lower()
     if packing not in ("identity", "", "gzip", "x-gzip", "deflate"):
@@ -53,6 +53,22 @@ def read_body(chunks: Iterable[bytes], headers: dict[str, str], limit: int) -> b
     if inflater is not None and not inflater.is_whole:
         raise FetchError("server", f"the answer's {packing} packing ends too early")
     return bytes(body)
+
+
+def read_small(chunks: Iterable[bytes], headers: dict[str, str], limit: int) -> bytes:
+    """The body as it is packed, read to its end so that the connection can be used again; b"" beyond `limit` bytes."""
+    body = bytearray()
+    for chunk in chunks if _told(headers) <= limit else ():
+        body += chunk
+        if len(body) > limit:
+            return b""
+    return bytes(body)
+
+
+def _told(headers: dict[str, str]) -> int:
+    """The length that the server announces, 0 where it announces none."""
+    told = headers.get("content-length", "")
+    return int(told) if told.isdecimal() and len(told) < 20 else 0
 
 
 def _too_large(size: str, limit: int) -> FetchError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.maps.fetch.circuit import Circuit
-from geodistill_core.maps.fetch.exchange import Answer, Exchange, Request
+from geodistill_core.maps.fetch.exchange import CONNECT_S, Answer, Exchange, Request
 from geodistill_core.maps.fetch.results import Absent, Fetched, FetchError, Health, Unchanged
 from geodistill_core.maps.fetch.verdict import RateLimitedError, judge_range, judge_tile
 from geodistill_core.maps.validators import Validators
@@ -86,7 +86,8 @@ class Fetcher:
     def _persist(self, request: Request, judge: Callable[[Answer], _Outcome], deadline_s: float) -> _Outcome:
         """Try until it works, helps no more, or the time is over."""
         secret = self._spec.secret()
-        request = replace(request, url=self._spec.keyed(request.url, secret))
+        if secret is not None:
+            request = replace(request, url=self._spec.keyed(request.url, secret))
         self._exchange.check(request.url)
         until = self._clock() + deadline_s
         for attempt in itertools.count():
@@ -111,8 +112,9 @@ class Fetcher:
         attempt: int,
     ) -> _Outcome | FetchError:
         """Ask once, and let the circuit know how it went. An error is returned: it may not be the last word."""
+        within_s = until - self._clock()
         try:
-            outcome = judge(self._exchange.ask(request, until - self._clock(), secret))
+            outcome = judge(self._exchange.ask(request, within_s, secret))
         except FetchError as error:
             text = str(error) if secret is None else secret.mask(str(error))
             error.args = (f"{self._spec.name}: {text}",)
@@ -120,6 +122,8 @@ class Fetcher:
             if isinstance(error, RateLimitedError):
                 unsaid_s = self._rng.uniform(1.0, 2.0) * 2**attempt
                 self._circuit.limited(error.pause_s or unsaid_s)
+            elif error.cause == "timeout" and within_s < CONNECT_S:
+                self._circuit.count("hurried")  # whoever gives so little time learns nothing of the server
             elif error.cause != "cancelled":
                 self._circuit.failed(error.cause)
             return error
@@ -134,6 +138,8 @@ class Fetcher:
                 raise FetchError("timeout", f"{self._spec.name}: all connections were busy with other requests", 1.0)
             try:
                 self._rest(0.0)
+                if self._clock() >= until:
+                    raise FetchError("timeout", f"{self._spec.name}: no time was left for the request", 1.0)
                 pause_s = self._circuit.pause_s()
                 if pause_s <= 0.0:
                     with self._circuit.admitted():

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import ssl
 import threading
@@ -11,10 +10,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import certifi
 import httpcore
 
-from geodistill_core.maps.fetch.addresses import is_permitted, resolve
+from geodistill_core.maps.fetch.addresses import require_permitted, resolve
 from geodistill_core.maps.fetch.results import FetchError
 
 _SLICE_S = 0.25
@@ -117,26 +115,4 @@ class CheckedBackend(httpcore.NetworkBackend):
             raise httpcore.ConnectTimeout(str(error)) from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        permitted = [address for address in found if is_permitted(address, self._allow_private)]
-        if found and not permitted:
-            remedy = "it is never fetched from" if self._allow_private else "set allow_private: true if it is meant"
-            raise FetchError("refused", f"{host} leads to {found[0]}, an address of a private network; {remedy}")
-        return permitted
-
-
-@functools.cache
-def tls_context() -> ssl.SSLContext:
-    """Certificates that this system trusts (SSL_CERT_FILE included) and those that browsers do."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
-def pool(allowance: Allowance, allow_private: bool, connections: int) -> httpcore.ConnectionPool:
-    """Connections kept open between requests, at most so many."""
-    return httpcore.ConnectionPool(
-        ssl_context=tls_context(),
-        max_connections=connections,
-        keepalive_expiry=30.0,
-        network_backend=CheckedBackend(allowance, allow_private),
-    )
+        return require_permitted(host, found, self._allow_private)

@@ -71,7 +71,8 @@ class FetchError(MapError):
 class Health:
     """How the server has been answering: for `since_s` seconds `state`, because of `cause` (None: all is well).
 
-    `counters` holds totals: requests, fetched, unchanged, absent, retries, bytes, and one for each cause of failure.
+    `counters` holds totals: requests, fetched, unchanged, absent, retries, bytes, one for each cause of failure, and
+    hurried: requests whose caller gave too little time for the server to be blamed.
     """
 
     state: Literal["online", "degraded", "offline"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from geodistill_core.maps.spec import SourceSpec
 
 _NOTHING_THERE = {204, 404, 410}  # and 400 with the exception that WMTS has for it
-_FORBIDDEN = {401, 402, 403, 407, 451}
+_FORBIDDEN = {401, 402, 403, 451}
 _SHORTEST_ABSENCE_S, _LONGEST_ABSENCE_S = 60.0, 86_400.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -78,6 +78,10 @@ def _failure(answer: Answer, spec: SourceSpec) -> FetchError:
     status = answer.status
     if status == 429 or (status == 503 and "retry-after" in answer.headers):
         return RateLimitedError(status, retry_after_s(answer.headers))
+    if status == 407:
+        return FetchError(
+            "forbidden", "the proxy wants a user name and password (status 407); give both in HTTP_PROXY, HTTPS_PROXY"
+        )
     if status in _FORBIDDEN:
         key = f"the key in {spec.key_env}" if spec.key_env else "whether the service needs a key (key_env)"
         return FetchError(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from geodistill_core.geometry.bounds import GeoBounds
-from geodistill_core.maps.address import TileAddress, cells_under
+from geodistill_core.maps.address import FINEST_ZOOM, TileAddress, cells_under
 from geodistill_core.maps.geotiff import GeoTiffSource
 from geodistill_core.maps.grid import PixelGrid, Window
 from geodistill_core.maps.remote.file_source import OPENING, FileSource
@@ -18,8 +18,6 @@ from geodistill_core.maps.target import Target
 from geodistill_core.types import Array
 
 CELL = 512
-# Addresses count levels from here downwards, so that a larger zoom is more detailed.
-_FINEST_ZOOM = 30
 
 
 class _LevelGrid(PixelGrid):
@@ -52,7 +50,7 @@ class CogSource(FileSource[Layout]):
         width, height = layout.sizes[level]
         cells = cells_under(target, self._grid(layout, level), CELL)
         return [
-            TileAddress(_FINEST_ZOOM - level, column, row)
+            TileAddress(FINEST_ZOOM - level, column, row)
             for column, row in cells
             if 0 <= column * CELL < width and 0 <= row * CELL < height
         ]
@@ -65,7 +63,7 @@ class CogSource(FileSource[Layout]):
     def read_piece(self, address: TileAddress) -> DecodedTile | None:
         """See `FileSource.read_piece`."""
         layout = self.head()
-        level = _FINEST_ZOOM - address.zoom
+        level = FINEST_ZOOM - address.zoom
         if not level < len(layout.sizes):
             return None
         window = Window(address.column * CELL, address.row * CELL, CELL, CELL)
@@ -100,7 +98,7 @@ class CogSource(FileSource[Layout]):
             width, height = layout.sizes[level]
             if not (0 <= column * CELL < width and 0 <= row * CELL < height):
                 return None
-            piece = self.piece_at_hand(TileAddress(_FINEST_ZOOM - level, column, row))
+            piece = self.piece_at_hand(TileAddress(FINEST_ZOOM - level, column, row))
             return None if piece is None else piece.pixels
 
         return _LevelGrid(layout, level, read)

@@ -109,7 +109,16 @@ class RemoteFile:
             raise NotAtHandError(spans)
 
     def fetch(self, spans: Sequence[Span], deadline_s: float) -> None:
-        """Bring bytes to hand. Raises FetchError, also when the file was replaced meanwhile."""
+        """Bring bytes to hand. Raises FetchError, also when the file was replaced meanwhile.
+
+        MapError for more bytes than memory holds: the first would be gone when the last one comes.
+        """
+        size = sum(length for _, length in spans)
+        if size > _MEMORY_BYTES:
+            raise MapError(
+                f"{self._spec.name} keeps {size} bytes together, {_MEMORY_BYTES} can be held; make the file anew in "
+                "smaller blocks: gdal_translate -of COG"
+            )
         until_s = self._clock() + deadline_s
         self.open(deadline_s)
         pages = sorted({page for span in spans for page in _pages(span)})

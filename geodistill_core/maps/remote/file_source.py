@@ -12,8 +12,8 @@ from geodistill_core.maps.cache import MemoryCache
 from geodistill_core.maps.fetch import FetchError
 from geodistill_core.maps.grid import Pixels
 from geodistill_core.maps.remote.file import NotAtHandError, RemoteFile
-from geodistill_core.maps.remote.source import Piece, RemoteSource, bytes_of
-from geodistill_core.maps.slippy import DecodedTile
+from geodistill_core.maps.remote.source import Piece, RemoteSource
+from geodistill_core.maps.slippy import DecodedTile, bytes_of
 from geodistill_core.maps.target import Target
 
 OPENING = TileAddress(0, 0, 0)
@@ -97,9 +97,13 @@ class FileSource(RemoteSource, Generic[Head]):
 
     def sample(self, target: Target) -> Pixels:
         """See `RemoteSource.sample`."""
+        self.open()
+        return super().sample(target)
+
+    def open(self) -> None:
+        """Bring the head to hand; blocks. Raises FetchError, or MapError for a file of another kind."""
         if self.head_at_hand() is None:
             self.load_or_keep(OPENING, self.clock() + self.deadline_s)
-        return super().sample(target)
 
     def _decode(self, edition: str, address: TileAddress) -> Piece:
         piece = Piece(self.read_piece(address), True)

@@ -9,22 +9,14 @@ from pathlib import Path
 from geodistill_core.maps.cache import DiskCache
 from geodistill_core.maps.fetch import Fetcher
 from geodistill_core.maps.remote.cog import CogSource
+from geodistill_core.maps.remote.grid_tiles import GridTiles
 from geodistill_core.maps.remote.pmtiles import PMTilesSource
 from geodistill_core.maps.remote.source import RemoteSource
 from geodistill_core.maps.remote.tiles import RemoteTiles
-from geodistill_core.maps.remote.wms import WmsSource
-from geodistill_core.maps.spec import Kind, SourceSpec
+from geodistill_core.maps.spec import SourceSpec
 
 CACHE_BYTES = 2 << 30
 """Size of the user's tile cache unless told otherwise."""
-_KINDS: dict[Kind, type[RemoteSource]] = {
-    "xyz": RemoteTiles,
-    "tms": RemoteTiles,
-    "wmts": RemoteTiles,
-    "wms": WmsSource,
-    "cog": CogSource,
-    "pmtiles": PMTilesSource,
-}
 
 
 def cache_folder() -> Path:
@@ -40,4 +32,12 @@ def open_source(spec: SourceSpec, *, fetcher: Fetcher | None = None, cache: Disk
     """
     if cache is None and spec.cache_allowed:
         cache = DiskCache(cache_folder(), CACHE_BYTES)
-    return _KINDS[spec.kind](spec, fetcher or Fetcher(spec), cache)
+    return _kind_of(spec)(spec, fetcher or Fetcher(spec), cache)
+
+
+def _kind_of(spec: SourceSpec) -> type[RemoteSource]:
+    if spec.kind == "cog":
+        return CogSource
+    if spec.kind == "pmtiles":
+        return PMTilesSource
+    return RemoteTiles if spec.is_slippy else GridTiles

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from geodistill_core.errors import MapError
 from geodistill_core.geometry.bounds import GeoBounds
@@ -42,9 +42,9 @@ class PMTilesSource(FileSource[Archive], PyramidSource):
         """See `RemoteSource.addresses`."""
         return (OPENING,) if self.head_at_hand() is None else super().addresses(target)
 
-    def grids(self, target: Target) -> list[PixelGrid]:
+    def grids(self, target: Target) -> Iterable[PixelGrid]:
         """See `PyramidSource.grids`."""
-        return [] if self.head_at_hand() is None else super().grids(target)
+        return () if self.head_at_hand() is None else super().grids(target)
 
     def read_piece(self, address: TileAddress) -> DecodedTile | None:
         """See `FileSource.read_piece`."""

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
-from geodistill_core.maps.address import TileAddress, cells_under
+from geodistill_core.maps.address import TileAddress, cells_under, slippy_addresses
 from geodistill_core.maps.grid import PixelGrid
 from geodistill_core.maps.remote.source import RemoteSource
 from geodistill_core.maps.slippy import DecodedTile, SlippyGrid, suitable_zoom
@@ -29,19 +30,25 @@ class PyramidSource(RemoteSource):
 
     def addresses(self, target: Target) -> Sequence[TileAddress]:
         """See `RemoteSource.addresses`."""
-        return self._under(target, self.zoom_for(target))
+        return self.under(target, self.zoom_for(target))
 
     def instead(self, absent: Sequence[TileAddress], target: Target) -> Sequence[TileAddress]:
         """See `RemoteSource.instead`."""
         least = max(self.zoom_for(target) - _STAND_IN_ZOOMS, self.zooms()[0])
-        return tuple(dict.fromkeys(address.parent for address in absent if address.zoom > least))
+        coarser = (self.parents(address) for address in absent if address.zoom > least)
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(coarser)))
 
-    def grids(self, target: Target) -> list[PixelGrid]:
-        """The zoom level that suits the target, then less detailed ones of which something is at hand."""
+    def parents(self, address: TileAddress) -> Iterable[TileAddress]:
+        """The tiles of the next less detailed level that hold a tile."""
+        return (address.parent,)
+
+    def grids(self, target: Target) -> Iterable[PixelGrid]:
+        """The zoom level that suits the target; for its gaps, less detailed ones of which something is at hand."""
         best = self.zoom_for(target)
-        stand_ins = range(best - 1, max(best - _STAND_IN_ZOOMS, self.zooms()[0]) - 1, -1)
-        at_hand = (zoom for zoom in stand_ins if any(self._shows(address) for address in self._under(target, zoom)))
-        return [self.level(zoom) for zoom in (best, *at_hand)]
+        yield self.level(best)
+        for zoom in range(best - 1, max(best - _STAND_IN_ZOOMS, self.zooms()[0]) - 1, -1):
+            if any(self._shows(address) for address in self.under(target, zoom)):
+                yield self.level(zoom)
 
     def pixels_at_hand(self, column: int, row: int, zoom: int) -> DecodedTile | None:
         """A tile's pixels, None where there is none at hand."""
@@ -50,9 +57,14 @@ class PyramidSource(RemoteSource):
         piece = self.piece_at_hand(TileAddress(zoom, column, row))
         return None if piece is None else piece.pixels
 
-    def _under(self, target: Target, zoom: int) -> tuple[TileAddress, ...]:
-        cells = cells_under(target, self.level(zoom), self.spec.tile_pixels)
-        return tuple(dict.fromkeys(TileAddress(zoom, column, row) for column, row in cells if 0 <= row < 1 << zoom))
+    def cells(self, target: Target, zoom: int) -> list[tuple[int, int]]:
+        """(column, row) of what the target shows of a level, nearest to its middle first, wherever they lie."""
+        return cells_under(target, self.level(zoom), self.spec.tile_pixels)
+
+    def under(self, target: Target, zoom: int) -> tuple[TileAddress, ...]:
+        """The tiles of a level that the target shows, nearest to its middle first."""
+        return slippy_addresses(self.cells(target, zoom), zoom)
 
     def _shows(self, address: TileAddress) -> bool:
-        return self.pixels_at_hand(address.column, address.row, address.zoom) is not None
+        piece = self.piece_at_hand(address)
+        return piece is not None and piece.pixels is not None

@@ -40,12 +40,6 @@ class Piece:
     fresh: bool
 
 
-def bytes_of(pixels: DecodedTile | None) -> int:
-    """What a decoded tile takes in memory, roughly."""
-    parts = () if pixels is None else pixels
-    return 256 + sum(part.nbytes for part in parts if part is not None)
-
-
 class RemoteSource(GriddedSource):
     """A map whose imagery is fetched piece by piece; every piece has an address.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services that give one picture for each address: XYZ, TMS and WMTS."""
+"""Services that give one picture for each address."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from geodistill_core.maps.cache import Cached, MemoryCache, Validators
 from geodistill_core.maps.decode import decode_tile
 from geodistill_core.maps.fetch import Absent, Fetched, Unchanged
 from geodistill_core.maps.remote.pyramid import PyramidSource
-from geodistill_core.maps.remote.source import Piece, bytes_of
-from geodistill_core.maps.slippy import DecodedTile
+from geodistill_core.maps.remote.source import Piece
+from geodistill_core.maps.slippy import DecodedTile, bytes_of
 from geodistill_core.maps.target import Target
 
 # What came from disk is looked up there again after this time: its age is known there.
@@ -35,7 +35,7 @@ class _Held:
 
 
 class RemoteTiles(PyramidSource):
-    """A service of tiles in the slippy scheme."""
+    """A service of tiles in the slippy scheme, be it XYZ, TMS, WMTS or pictures drawn by a WMS."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -68,7 +68,7 @@ class RemoteTiles(PyramidSource):
         held, cached = self._held.get(address), self._cached(address)
         known = cached or held
         asked = None if known is None else known.validators
-        answer = self.fetcher.get(self.spec.tile_url(address), validators=asked, deadline_s=deadline_s)
+        answer = self.fetcher.get(self.url_of(address), validators=asked, deadline_s=deadline_s)
         age_s = self._age_s(answer)
         pixels, validators = None, Validators()
         if isinstance(answer, Fetched):
@@ -87,6 +87,10 @@ class RemoteTiles(PyramidSource):
         if cached is not None and not (held is not None and held.stored_s == cached.stored_s):
             return None if cached.content is None else self._decode(cached.content, address)
         return None if held is None else held.pixels
+
+    def url_of(self, address: TileAddress) -> str:
+        """Where a tile lies; {key} stays in it."""
+        return self.spec.tile_url(address)
 
     def offers(self, address: TileAddress) -> bool:
         """Whether the address touches the bounds that the spec gives."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from geodistill_core.geometry import mercator
 from geodistill_core.maps.source import MapInfo
@@ -35,7 +35,7 @@ def wms_capabilities(info: MapInfo, url: str, formats: list[str]) -> bytes:
     """WMS 1.3.0 capabilities of one layer, `map`."""
     bounds = info.bounds
     kinds = "".join(f"<Format>{kind}</Format>" for kind in formats)
-    link = f'<OnlineResource xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href="{escape(url)}/wms?"/>'
+    link = f'<OnlineResource xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href={quoteattr(url + "/wms?")}/>'
     systems = "".join(f"<CRS>{name}</CRS>" for name in ("EPSG:3857", "EPSG:4326", "CRS:84"))
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <WMS_Capabilities version="1.3.0" xmlns="http://www.opengis.net/wms">
@@ -62,7 +62,7 @@ def wmts_capabilities(info: MapInfo, url: str, zooms: range) -> bytes:
     """WMTS 1.0.0 capabilities of one layer, `map`, in the matrix set GoogleMapsCompatible."""
     bounds = info.bounds
     matrices = "".join(_matrix(zoom) for zoom in range(zooms[-1] + 1))
-    template = f"{escape(url)}/wmts/map/default/GoogleMapsCompatible/{{TileMatrix}}/{{TileRow}}/{{TileCol}}.png"
+    template = quoteattr(f"{url}/wmts/map/default/GoogleMapsCompatible/{{TileMatrix}}/{{TileRow}}/{{TileCol}}.png")
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <Capabilities version="1.0.0" xmlns="http://www.opengis.net/wmts/1.0" xmlns:ows="http://www.opengis.net/ows/1.1">
 <ows:ServiceIdentification><ows:Title>map</ows:Title><ows:ServiceType>OGC WMTS</ows:ServiceType>
@@ -72,7 +72,7 @@ def wmts_capabilities(info: MapInfo, url: str, zooms: range) -> bytes:
 <ows:UpperCorner>{bounds.east} {bounds.north}</ows:UpperCorner></ows:WGS84BoundingBox>
 <Style isDefault="true"><ows:Identifier>default</ows:Identifier></Style><Format>image/png</Format>
 <TileMatrixSetLink><TileMatrixSet>GoogleMapsCompatible</TileMatrixSet></TileMatrixSetLink>
-<ResourceURL format="image/png" resourceType="tile" template="{template}"/></Layer>
+<ResourceURL format="image/png" resourceType="tile" template={template}/></Layer>
 <TileMatrixSet><ows:Identifier>GoogleMapsCompatible</ows:Identifier>
 <ows:SupportedCRS>urn:ogc:def:crs:EPSG::3857</ows:SupportedCRS>{matrices}</TileMatrixSet></Contents>
 </Capabilities>""".encode()

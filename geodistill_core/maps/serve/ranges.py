@@ -12,6 +12,8 @@ from geodistill_core.maps.serve.http import Reply, Request
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _CHUNK = 1 << 20
+# Longer ranges are sent as they are read, which ends the connection.
+_WHOLE_BYTES = 16 << 20
 
 
 def _span(header: str, size: int) -> tuple[int, int] | None:
@@ -50,4 +52,7 @@ def file_reply(path: Path, request: Request) -> Reply:
     if span is None or span[0] >= span[1]:
         return Reply(b"", media_type, 416, {**headers, "Content-Range": f"bytes */{stat.st_size}"})
     shown = {"Content-Range": f"bytes {span[0]}-{span[1] - 1}/{stat.st_size}"}
+    if span[1] - span[0] > _WHOLE_BYTES:
+        shown["Content-Length"] = str(span[1] - span[0])
+        return Reply(_parts(path, *span), media_type, 206, {**headers, **shown})
     return Reply(b"".join(_parts(path, *span)), media_type, 206, {**headers, **shown})

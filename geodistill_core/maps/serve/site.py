@@ -6,10 +6,10 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 from geodistill_core.geometry import mercator
+from geodistill_core.maps.cache import MemoryCache
 from geodistill_core.maps.cut import cut
 from geodistill_core.maps.encode import encode_tile
 from geodistill_core.maps.serve.capabilities import tile_json, wms_capabilities, wmts_capabilities
@@ -24,7 +24,7 @@ _TILE = re.compile(
     r"(?P<zoom>\d{1,2})/(?P<first>\d{1,9})/(?P<second>\d{1,9})(?P<double>@2x)?\.(?P<format>png|jpg|webp)"
 )
 _MEDIA_TYPES = {image_format: media_type for media_type, image_format in FORMATS.items()}
-_CACHED_REPLIES = 256
+_DRAWN_BYTES, _ENTRY_BYTES = 64 << 20, 500
 # Coarser tiles would read the whole map for a few pixels, finer ones would only enlarge it.
 _COARSER, _FINER = 3, 2
 _NOT_FOUND = Reply(b"not found; see /tiles.json, /wms?, /wmts?\n", status=404)
@@ -32,14 +32,7 @@ _NOT_FOUND = Reply(b"not found; see /tiles.json, /wms?, /wmts?\n", status=404)
 
 def _zooms(info: MapInfo) -> range:
     """Zoom levels worth offering for 256-pixel tiles."""
-    finest = next(
-        (
-            zoom
-            for zoom in range(mercator.MAX_ZOOM + 1)
-            if mercator.metres_per_pixel(info.bounds.center.latitude, zoom) <= info.metres_per_pixel * 1.1
-        ),
-        mercator.MAX_ZOOM,
-    )
+    finest = mercator.zoom_as_fine_as(info.metres_per_pixel, info.bounds.center.latitude)
     coarsest = min(info.zooms, default=finest)
     return range(max(min(coarsest, finest) - _COARSER, 0), min(finest + _FINER, mercator.MAX_ZOOM) + 1)
 
@@ -51,7 +44,7 @@ class MapSite:
         self._source, self._file = source, file
         self.info = source.info()
         self.zooms = _zooms(self.info)
-        self._tile = lru_cache(maxsize=_CACHED_REPLIES)(self._draw)
+        self._drawn: MemoryCache[tuple[int, int, int, int, str], tuple[bytes, str]] = MemoryCache(_DRAWN_BYTES)
 
     def __call__(self, request: Request) -> Reply:
         """The answer to a request; readable from pages of any origin, as map panels in browsers need."""
@@ -90,22 +83,27 @@ class MapSite:
         if query.get("REQUEST", "").lower() != "gettile":
             return Reply(wmts_capabilities(self.info, url, self.zooms), "text/xml")
         try:
-            place = [int(query[name]) for name in ("TILEMATRIX", "TILECOL", "TILEROW")]
+            zoom, column, row = (int(query[name]) for name in ("TILEMATRIX", "TILECOL", "TILEROW"))
             image_format = FORMATS[query.get("FORMAT", "image/png")]
         except (KeyError, ValueError):
             return Reply(b"TILEMATRIX, TILEROW, TILECOL and a FORMAT of ours are needed\n", status=400)
-        return self._tile(*place, 256, image_format)
+        return self._tile(zoom, column, row, 256, image_format)
 
-    def _draw(self, zoom: int, column: int, row: int, side: int, image_format: str) -> Reply:
+    def _tile(self, zoom: int, column: int, row: int, side: int, image_format: str) -> Reply:
         # A tile of 512 pixels is as fine as one of 256 a zoom level down.
         if zoom + (side == 512) not in self.zooms or not 0 <= row < 1 << zoom or not 0 <= column < 1 << zoom:
             return _NOT_FOUND
-        rgb, valid = cut(self._source, SlippyTarget(column, row, zoom, side))
-        if not valid.any():
-            return _NOT_FOUND
-        # Only PNG can say which pixels are missing.
-        media_type = _MEDIA_TYPES[image_format] if valid.all() else "image/png"
-        return Reply(encode_tile(rgb, valid, image_format), media_type)
+        place = zoom, column, row, side, image_format
+        drawn = self._drawn.get(place)
+        if drawn is None:
+            rgb, valid = cut(self._source, SlippyTarget(column, row, zoom, side))
+            if not valid.any():
+                return _NOT_FOUND
+            # Only PNG can say which pixels are missing.
+            media_type = _MEDIA_TYPES[image_format] if valid.all() else "image/png"
+            drawn = encode_tile(rgb, valid, image_format), media_type
+            self._drawn.put(place, drawn, len(drawn[0]) + _ENTRY_BYTES)
+        return Reply(*drawn)
 
 
 def _address(match: re.Match[str]) -> tuple[int, int, int, int]:

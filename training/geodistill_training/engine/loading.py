@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import shutil
 import signal
+import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -69,12 +71,28 @@ def named_death_of_a_worker() -> Iterator[None]:
         broken_off = isinstance(error, ConnectionError | EOFError)
         if not broken_off and not any(sign in str(error).lower() for sign in _SIGNS_OF_DEATH):
             raise
+        with _deaf_to_processes():
+            # What they hold of the loader is let go: it would report this process again when any other one ends.
+            traceback.clear_frames(error.__traceback__)
         free_mb = shutil.disk_usage(_SHARED_MEMORY).free / 1e6
         raise TrainingError(
             f"a data loading process died ({error}): it was killed, or memory ran out ({free_mb:.0f} MB of shared "
             f"memory free in {_SHARED_MEMORY}). Give the container more (docker run --shm-size 2g), or load without "
             "processes: --workers 0. Starting the same command again continues from the last snapshot"
         ) from error
+
+
+@contextmanager
+def _deaf_to_processes() -> Iterator[None]:
+    """Do not hear of processes that end; the loader's handler, which raises wherever the trainer is, comes back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
 
 
 def _be_a_worker(_: int) -> None:

@@ -31,6 +31,11 @@ class MapAhead:
         yaw, speed_mps = sensors.heading_and_speed(reading.stamp_ns)
         self._ahead.follow(reading.stamp_ns, self._here, yaw_enu_rad=yaw, speed_mps=speed_mps)
 
+    def rest(self) -> None:
+        """The node listens no more: nothing is fetched ahead until the next fix."""
+        self._here = None
+        self._ahead.rest()
+
     def on_path(self, message: Any, datum: LocalFrame | None, map_frame: str) -> None:
         """Take a `nav_msgs/Path` in the map frame; an empty one ends the last."""
         if datum is None or message.header.frame_id != map_frame:
@@ -56,8 +61,8 @@ class MapAhead:
             tiles = prefetcher.preload(self._here, radius_m, live.source.spec.require_preload)
         except GeodistillError as error:
             return False, str(error)
-        here = f"{self._here.latitude:.6f}, {self._here.longitude:.6f}"
-        return True, f"{tiles} tiles within {radius_m:g} m of {here}; map.preload_left in the diagnostics counts down"
+        where = f"within {radius_m:g} m of {self._here.latitude:.6f}, {self._here.longitude:.6f}"
+        return True, f"about {tiles} tiles {where}; map.preload_left in the diagnostics counts down"
 
     def values(self) -> dict[str, str]:
         """Keys of the diagnostics."""

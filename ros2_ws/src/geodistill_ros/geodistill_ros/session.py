@@ -83,6 +83,8 @@ class Session:
     def deactivate(self) -> None:
         """Take no more images; the one being worked on will not be published."""
         self.active_since_s = None
+        if self.map_ahead is not None:
+            self.map_ahead.rest()
         if self.worker.mailbox.clear():
             self._counters.add("dropped.deactivated")
 
