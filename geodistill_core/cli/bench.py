@@ -160,7 +160,7 @@ def bench_node(context: typer.Context) -> None:
 
     from geodistill_core.evaluation.ros import require_ros
 
-    require_ros("geodistill bench runtime")
+    require_ros("geodistill bench node")
     done = subprocess.run([sys.executable, "-m", "geodistill_ros.bench", *context.args], check=False)
     raise typer.Exit(done.returncode)
 

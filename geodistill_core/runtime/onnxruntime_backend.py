@@ -29,6 +29,8 @@ class OnnxRuntimeBackend:
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
+        # threads that wait by running in circles would take the processor from torch, which has the next step
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = ort.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's errors have no common class but this one
