@@ -82,7 +82,7 @@ def bench_runtime(
     *,
     runtimes: Annotated[
         str, typer.Option("--on", help="Back ends, separated by commas; a precision may follow after a colon.")
-    ] = "onnxruntime,openvino,openvino:bf16",
+    ] = "onnxruntime,openvino,openvino:int8",
     frames: Annotated[int, typer.Option(help="Frames on each back end, taken in turn.")] = 30,
     threads: Annotated[int, typer.Option(help="Threads of the network.")] = 2,
     sigma_yaw_deg: Annotated[
@@ -90,7 +90,7 @@ def bench_runtime(
     ] = 10.0,
     json_path: JsonOption = None,
 ) -> None:
-    """From image to pose on each back end beside plain torch, the tile being in the cache; builds what is not built."""
+    """From JPEG to pose on each back end beside plain torch, the tile being in the cache; builds what is not built."""
     from geodistill_core.evaluation.bench.runtimes import RuntimeBenchOptions, bench_runtimes
 
     options = RuntimeBenchOptions(model, tuple(runtimes.split(",")), frames, threads, sigma_yaw_deg)
@@ -100,7 +100,7 @@ def bench_runtime(
 
 
 def _render_runtimes(out: Console, result: dict[str, Any]) -> None:
-    title = f"{result['model']}: image to pose, {result['headings']} headings, {result['machine']['threads']} threads"
+    title = f"{result['model']}: JPEG to pose, {result['headings']} headings, {result['machine']['threads']} threads"
     shown = table(title, "back end", "precision", "median", "p90", "times faster", "CPU time", "pose differs")
     for row in result["runtimes"]:
         shown.add_row(

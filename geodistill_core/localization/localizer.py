@@ -188,7 +188,7 @@ class Localizer:
         return prior.yaw_enu_rad + step * np.arange(-reach, reach + 1)
 
     def _posterior(self, log_p: Array, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
-        """Softmax of log-likelihoods [Y, P, P] plus the log prior, in float64."""
+        """Softmax of log-likelihoods [Y, P, P] plus the log prior; differences and the sum in float64."""
         likeliest = log_p.max()  # NaN where any is
         if np.isneginf(likeliest):
             raise MapError(
@@ -204,9 +204,9 @@ class Localizer:
         heatmap = HeatMap(log_p, center, cell, yaw)
         if self.config.prior == "gaussian":
             log_p = log_p + self.log_prior(prior, heatmap)
-        probability = np.exp(log_p - log_p.max())
-        probability /= probability.sum()
-        return HeatMap(probability.astype(np.float32), center, cell, yaw)
+        probability = np.exp((log_p - log_p.max()).astype(np.float32))
+        probability /= probability.sum(dtype=np.float64)
+        return HeatMap(probability, center, cell, yaw)
 
     @staticmethod
     def log_prior(prior: Prior, grid: HeatMap) -> Array:

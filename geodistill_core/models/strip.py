@@ -18,7 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodistill_core.geometry.ground_plane import camera_in_level, directions, pixels_of_directions, sample
+from geodistill_core.geometry.ground_plane import (
+    camera_in_level,
+    directions,
+    panorama_pixels,
+    pixels_of_directions,
+    sample,
+)
 from geodistill_core.types import Array, GroundImage
 
 _SUPERSAMPLING = 2
@@ -84,36 +90,49 @@ def _reduced(image: GroundImage, geometry: StripGeometry) -> GroundImage:
     return replace(image, rgb=rgb, camera=camera)
 
 
-def _seen_of_panorama(
-    image: GroundImage, rays: Array, geometry: StripGeometry
-) -> tuple[GroundImage, Array, Array, Array]:
-    """The rows of a panorama that rays meet, averaged as `_reduced` does, and the rays' places in them.
+@dataclass(frozen=True, slots=True)
+class _PanoramaView:
+    """The rows of a panorama that rays meet, by how much they are averaged, and the rays' places in the result.
 
-    Averaging takes most of the time, and most rows show sky or the vehicle.
+    Averaging takes most of the time, and most rows show sky or the vehicle. `places` are cv2.remap's two maps.
     """
-    height, width = image.rgb.shape[:2]
+
+    rows: slice
+    across: int
+    down: int
+    places: tuple[Array, Array]
+
+
+@functools.lru_cache(maxsize=4)
+def _panorama_view(geometry: StripGeometry, height: int, width: int, R_level_camera: bytes) -> _PanoramaView:
+    rotation = np.frombuffer(R_level_camera, np.float32).reshape(3, 3)
     across, down = max(1, width // (geometry.width * _SUPERSAMPLING)), max(1, height // 1024)
     new_width, new_height = width // across, height // down
-    whole = replace(image, rgb=np.broadcast_to(np.uint8(0), (new_height, new_width, 3)))
-    column, row, visible = pixels_of_directions(whole, rays)
+    column, row = panorama_pixels(_level_directions(geometry) @ rotation, new_width, new_height)
+    column, row = column - 0.5, row - 0.5
     first = min(max(int(row.min()) - 1, 0), new_height - _FEWEST_ROWS)
     last = max(min(int(row.max()) + 3, new_height), first + _FEWEST_ROWS)
-    seen = _averaged(image.rgb[first * down : last * down], new_width, across, down)
-    return replace(image, rgb=seen), column, row - first, visible
+    row = np.clip(row - first, 0, last - first - 1)
+    places = cv2.convertMaps(column.astype(np.float32), row.astype(np.float32), cv2.CV_16SC2)
+    return _PanoramaView(slice(first * down, last * down), across, down, places)
+
+
+def _strip_of_panorama(rgb: Array, geometry: StripGeometry, R_level_camera: Array) -> Array:
+    view = _panorama_view(geometry, *rgb.shape[:2], R_level_camera.astype(np.float32).tobytes())
+    seen = _averaged(rgb[view.rows], rgb.shape[1] // view.across, view.across, view.down)
+    return _halved(np.asarray(cv2.remap(seen, *view.places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)))
 
 
 def ground_strip(image: GroundImage, geometry: StripGeometry) -> tuple[Array, Array]:
     """Warp any ground image to the strip: rgb [H, W, 3] uint8 and visible share [H, W] float32 in 0..1."""
     R_level_camera, _ = camera_in_level(image)
+    if image.camera is None:
+        everywhere = np.ones((geometry.height, geometry.width), np.float32)
+        return _strip_of_panorama(image.rgb, geometry, R_level_camera), everywhere
+    source = _reduced(image, geometry)
     rays = _level_directions(geometry) @ R_level_camera.astype(np.float32)
-    if image.camera is None:
-        source, column, row, visible = _seen_of_panorama(image, rays, geometry)
-    else:
-        source = _reduced(image, geometry)
-        column, row, visible = pixels_of_directions(source, rays)
+    column, row, visible = pixels_of_directions(source, rays)
     rgb = sample(source, column, row)
-    if image.camera is None:
-        return _halved(rgb), np.ones((geometry.height, geometry.width), np.float32)
     rgb[~visible] = 0
     return _halved(rgb), _halved(visible.astype(np.float32))
 

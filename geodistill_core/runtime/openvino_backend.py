@@ -13,14 +13,13 @@ from torch import Tensor
 
 from geodistill_core.errors import RuntimeBackendError
 from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision
-from geodistill_core.runtime.openvino_parts import RESULT, in_parts
 
+_SINK = "/sink_port_0"
 _TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoBackend:
-    """fp32; bf16 in the encoder of the ground, where time presses, but for its last convolutions; int8 where files
-    were quantised.
+    """fp32; bf16 in the encoder of the ground, where time presses; int8 where files were quantised.
 
     As many threads as torch uses.
     """
@@ -34,35 +33,20 @@ class OpenVinoBackend:
         if precision not in self.precisions:
             raise RuntimeBackendError(f"OpenVINO has no {precision} on processors; ask for fp32, bf16 or int8")
         openvino = require_openvino()
-        kind = _TYPES[precision] if call == "encode_ground" else "f32"
         try:
-            parts = in_parts(openvino, onnx) if kind == "bf16" else None
-            if parts is None:
-                return _Request(call, _compiled(openvino, openvino.Core().read_model(str(onnx)), kind))
-            first, second = (_compiled(openvino, part, kind) for part, kind in zip(parts, (kind, "f32"), strict=True))
-            return _InParts(_Request(call, first), _Request(call, second))
+            core = openvino.Core()
+            compiled = core.compile_model(
+                core.read_model(str(onnx)),
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                    "INFERENCE_PRECISION_HINT": _TYPES[precision] if call == "encode_ground" else "f32",
+                },
+            )
         except RuntimeError as error:
             raise RuntimeBackendError(f"OpenVINO cannot build {onnx}: {error}; export it again") from error
-
-
-def _compiled(openvino: Any, model: Any, kind: str) -> Any:
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": kind,
-    }
-    return openvino.Core().compile_model(model, "CPU", settings)
-
-
-class _InParts:
-    """Two requests, the second of which reads what the first gives."""
-
-    def __init__(self, first: _Request, second: _Request) -> None:
-        self.first, self.second, self.outputs = first, second, second.outputs
-        self.inputs = {name: shape for name, shape in second.inputs.items() if name not in first.outputs}
-
-    def __call__(self, tensors: Named) -> dict[str, Tensor]:
-        return self.second({**tensors, **self.first(tensors)})
+        return _Request(call, compiled)
 
 
 class _Request:
@@ -72,7 +56,7 @@ class _Request:
         self.call, self.request, self.lock = call, compiled.create_infer_request(), threading.Lock()
         # tensors may have further names of what was optimised away
         self.inputs = {x.node.friendly_name: tuple(x.shape) for x in compiled.inputs}
-        self.outputs = {x.node.friendly_name.removesuffix(RESULT): tuple(x.shape) for x in compiled.outputs}
+        self.outputs = {x.node.friendly_name.removesuffix(_SINK): tuple(x.shape) for x in compiled.outputs}
 
     def __call__(self, tensors: Named) -> dict[str, Tensor]:
         feeds = [np.ascontiguousarray(tensors[name].detach().cpu().numpy()) for name in self.inputs]
