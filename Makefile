@@ -40,6 +40,7 @@ $(STAMP): pyproject.toml ros2_ws/src/geodistill_ros/setup.py
 	@$(PIP) "$(TORCH)"
 	@echo "installing GeoDistill, ROS 2 and the tools"
 	@$(PIP) --editable ".[ros,dev]"
+	@$(PIP) --no-deps tensorrt-stubs  # types only: TensorRT itself takes gigabytes and a GPU
 	@$(PIP) --no-deps --editable ros2_ws/src/geodistill_ros
 	@touch $@
 

@@ -32,7 +32,7 @@ def checked(tmp_path_factory):
     try:
         files = metadata.files("tensorrt-stubs")
     except metadata.PackageNotFoundError:
-        pytest.skip("tensorrt-stubs is not installed (pip install 'geodistill[dev]')")
+        pytest.skip("tensorrt-stubs is not installed (pip install --no-deps tensorrt-stubs)")
     folder = tmp_path_factory.mktemp("stubs")
     for file in files:
         if file.suffix == ".pyi":
