@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,8 @@ class OpenVinoBackend:
         """See `Backend`."""
         if precision not in self.precisions:
             raise RuntimeBackendError(f"OpenVINO has no {precision} on processors; ask for fp32, bf16 or int8")
-        openvino = require_openvino()
+        core = _core()
         try:
-            core = openvino.Core()
             compiled = core.compile_model(
                 core.read_model(str(onnx)),
                 "CPU",
@@ -76,9 +76,17 @@ def save_ir(folder: Path) -> None:
     """
     openvino = require_openvino()
     for path in sorted(folder.glob("*.onnx")):
-        openvino.save_model(
-            openvino.Core().read_model(str(path)), str(path.with_suffix(".xml")), compress_to_fp16=False
-        )
+        openvino.save_model(_core().read_model(str(path)), str(path.with_suffix(".xml")), compress_to_fp16=False)
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the life of the process; raises what `require_openvino` raises.
+
+    Each that compiles for processors gives its thread a stack for signal handlers, and takes it away at its own end. Of
+    two that do not end in the reverse order the later one restores a stack that is gone, and the next signal kills.
+    """
+    return require_openvino().Core()
 
 
 def require_openvino() -> Any:
