@@ -9,7 +9,7 @@ PIP := $(RUN) -m pip install -qq --disable-pip-version-check
 STAMP := $(VENV)/.installed
 CHECKED := geodistill_core training/geodistill_training ros2_ws/src/geodistill_ros/geodistill_ros
 
-.PHONY: help demo test lint train install clean
+.PHONY: help demo test lint train docs install clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -28,6 +28,9 @@ lint: $(STAMP)  ## Check style and types
 train: $(STAMP)  ## Train the shipped network anew, without position labels (resumable)
 	@$(VENV)/bin/geodistill train weak --config tiny
 
+docs: $(STAMP)  ## Build the documentation into build/site, links checked
+	@$(VENV)/bin/mkdocs build --quiet --strict
+
 install: $(STAMP)  ## Make .venv with everything that the other targets need
 	@:
 
@@ -37,6 +40,7 @@ $(STAMP): pyproject.toml ros2_ws/src/geodistill_ros/setup.py
 	@$(PIP) "$(TORCH)"
 	@echo "installing GeoDistill, ROS 2 and the tools"
 	@$(PIP) --editable ".[ros,dev]"
+	@$(PIP) --no-deps tensorrt-stubs  # types only: TensorRT itself takes gigabytes and a GPU
 	@$(PIP) --no-deps --editable ros2_ws/src/geodistill_ros
 	@touch $@
 

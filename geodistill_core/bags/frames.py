@@ -131,8 +131,10 @@ class FrameAssembler:
     def _image(self, event: DriveEvent, frame_prior: FramePrior) -> GroundImage:
         if self._pinhole and self._camera is None:
             raise _Dropped("no_camera_info")
-        decode = decode_image if event.raw.msgtype == IMAGE_RAW else decode_compressed
-        rgb = decode(event.message)
+        if event.raw.msgtype == IMAGE_RAW:
+            rgb = decode_image(event.message)
+        else:
+            rgb = decode_compressed(event.message, panorama=self._camera is None)
         height, width = rgb.shape[:2]
         if not self._pinhole and not is_panorama_size(width, height):
             raise BagError(

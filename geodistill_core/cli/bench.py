@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from geodistill_core.cli.output import JsonOption, emit, progress, table
@@ -73,6 +74,49 @@ def _render(out: Console, result: dict[str, Any]) -> None:
     out.print(f"DINOv2: {result['backbone']}")
 
 
+@app.command("runtime")
+def bench_runtime(
+    model: Annotated[
+        str, typer.Argument(help="A shipped checkpoint, a checkpoint folder, or an architecture with fresh weights.")
+    ] = "tiny",
+    *,
+    runtimes: Annotated[
+        str, typer.Option("--on", help="Back ends, separated by commas; a precision may follow after a colon.")
+    ] = "onnxruntime,openvino,openvino:int8",
+    frames: Annotated[int, typer.Option(help="Frames on each back end, taken in turn.")] = 30,
+    threads: Annotated[int, typer.Option(help="Threads of the network.")] = 2,
+    sigma_yaw_deg: Annotated[
+        float, typer.Option(help="How well the heading is known: sets how many are tried.")
+    ] = 10.0,
+    json_path: JsonOption = None,
+) -> None:
+    """From JPEG to pose on each back end beside plain torch, the tile being in the cache; builds what is not built."""
+    from geodistill_core.evaluation.bench.runtimes import RuntimeBenchOptions, bench_runtimes
+
+    options = RuntimeBenchOptions(model, tuple(runtimes.split(",")), frames, threads, sigma_yaw_deg)
+    with progress("measuring", total=frames + len(options.runtimes)) as step:
+        result = bench_runtimes(options, step)
+    emit(result, json_path, lambda out: _render_runtimes(out, result))
+
+
+def _render_runtimes(out: Console, result: dict[str, Any]) -> None:
+    title = f"{result['model']}: JPEG to pose, {result['headings']} headings, {result['machine']['threads']} threads"
+    shown = table(title, "back end", "precision", "median", "p90", "times faster", "CPU time", "pose differs")
+    for row in result["runtimes"]:
+        shown.add_row(
+            row["name"],
+            row["runtime.precision"],
+            f"{row['median_ms']:.1f} ms",
+            f"{row['p90_ms']:.1f} ms",
+            f"{row['times_faster']:.2f}",
+            f"{row['cpu_ms']:.1f} ms",
+            f"{row['position_difference_m'] * 1e3:.2f} mm",
+        )
+    out.print(shown)
+    for name, why in result["failures"].items():
+        out.print(escape(f"{name} is left out: {why}"), soft_wrap=True)
+
+
 @app.command("replay")
 def bench_replay(
     *,
@@ -104,6 +148,21 @@ def _render_replay(out: Console, result: dict[str, Any]) -> None:
     out.print(f"overhead beyond inference  {spent['overhead']:.2f} ms a frame (at most {limits['overhead_ms']:g})")
     intake = f"{result['intake_hz']:.0f} frames a second (at least {limits['intake_hz']:g})"
     out.print(f"decode and projection      {intake}")
+
+
+@app.command(
+    "node", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def bench_node(context: typer.Context) -> None:
+    """The ROS 2 node: latency from image to pose, a flood of images, and what it adds to the network's time."""
+    import subprocess
+    import sys
+
+    from geodistill_core.evaluation.ros import require_ros
+
+    require_ros("geodistill bench node")
+    done = subprocess.run([sys.executable, "-m", "geodistill_ros.bench", *context.args], check=False)
+    raise typer.Exit(done.returncode)
 
 
 @app.command("map")

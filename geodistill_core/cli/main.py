@@ -32,6 +32,7 @@ VERBS = {
     "map": ("geodistill_core.cli.map:app", "Prepare map imagery, look into it, serve it."),
     "data": ("geodistill_core.cli.data:app", "Look into data sets: what is there, what is missing or broken."),
     "checkpoint": ("geodistill_core.cli.checkpoint:app", "List, verify and import trained networks."),
+    "export": ("geodistill_core.cli.export:app", "Write a network for another engine: ONNX, OpenVINO, TensorRT."),
     "bench": ("geodistill_core.cli.bench:app", "How long each network takes on this machine."),
     "doctor": ("geodistill_core.cli.doctor:app", "What is installed, and what to do about the rest."),
 }

@@ -67,6 +67,9 @@ def replay(
         Optional[int],  # noqa: UP045
         typer.Option(min=1, max=256, help="CPU threads; figures depend on them (default: 1; live: all)."),
     ] = None,
+    runtime: Annotated[
+        str, typer.Option(help="What runs the network: torch, auto, onnxruntime, openvino or tensorrt.")
+    ] = "torch",
     live: Annotated[bool, typer.Option("--live", help="Play the drive to the ROS 2 node instead.")] = False,
     rate: Annotated[
         Optional[float],  # noqa: UP045
@@ -115,6 +118,7 @@ def replay(
         reader=reader,
         threads=threads or 1,
         timing=timing,
+        runtime=runtime,
     )
     if rate is not None and not live:
         raise ConfigError(f"--rate {rate:g} is the speed of a live replay; add --live, or leave it out")

@@ -15,6 +15,7 @@ from geodistill_core.evaluation.frame_table import write_frames
 from geodistill_core.evaluation.metrics import FrameResult, PoseAnswer, offset_m, summarize
 from geodistill_core.evaluation.report import FrameGallery, Report, render_report
 from geodistill_core.evaluation.run_info import RunInfo
+from geodistill_core.localization import Localizer
 from geodistill_core.maps import MapSource
 from geodistill_core.types import Array, Estimate
 
@@ -52,6 +53,7 @@ class Outcome:
         self.elapsed_s: float | None = None
         self.account: dict[str, Any] = {}
         self.recording: dict[str, Any] = {}
+        self.versions = versions()
 
     def add(
         self,
@@ -104,6 +106,11 @@ class Outcome:
         self.recording = reader.account() | {"refused_readings": reader.dropped_readings}
         self.account |= {name: self.recording[name] for name in ("remarks", "salvaged") if self.recording.get(name)}
 
+    def note_runtime(self, localizer: Localizer) -> None:
+        """Keep what ran the network where that was not plain torch, and why no other back end did."""
+        if localizer.runtime is not None and not localizer.runtime.options.plain:
+            self.versions |= localizer.runtime.facts()
+
     def summary(self) -> dict[str, Any]:
         """The metrics.json dictionary."""
         return (
@@ -112,7 +119,7 @@ class Outcome:
                 model=self.info.model,
                 map_name=self.info.map_name,
                 seed=self.info.seed,
-                versions=versions(),
+                versions=self.versions,
                 elapsed_s=self.elapsed_s,
             )
             | self.account

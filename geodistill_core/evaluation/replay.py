@@ -34,7 +34,8 @@ class ReplayPlan:
     """How drives are replayed: plain values, which travel to other processes and machines.
 
     `map_path` None takes the map that belongs to each drive. `threads` of the network are fixed, because sums
-    in floating point depend on them. With `timing`, latency and throughput are measured.
+    in floating point depend on them. With `timing`, latency and throughput are measured. `runtime` names what runs
+    the network.
     """
 
     model: str = "tiny"
@@ -44,11 +45,12 @@ class ReplayPlan:
     reader: ReaderOptions = ReaderOptions()  # noqa: RUF009 - frozen
     threads: int = 1
     timing: bool = False
+    runtime: str = "torch"
 
     def localizer(self, map_path: Path) -> Localizer:
         """The planned network over a map; raises what `Localizer.load` raises."""
         config = LocalizerConfig(prior=self.prior, orientation_model=self.orientation_model)  # type: ignore[arg-type]
-        return Localizer.load(self.model, map_path, config)
+        return Localizer.load(self.model, map_path, config, runtime=self.runtime)  # type: ignore[arg-type]
 
 
 def replay_drive(
@@ -83,6 +85,7 @@ def replay_drive(
                 outcome.stopped(why, reader.image_count)
                 failure = error
         outcome.note_recording(reader)
+        outcome.note_runtime(localizer)
         summary = outcome.save(folder, localizer.source)
     if failure is not None:
         raise failure

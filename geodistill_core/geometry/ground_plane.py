@@ -40,8 +40,9 @@ def directions(azimuth_rad: Array, depression_rad: Array) -> Array:
 
 def panorama_pixels(d_camera: Array, width: int, height: int) -> tuple[Array, Array]:
     """Sensor-frame directions [..., 3] to edge coordinates (column, row) of an equirectangular panorama."""
-    azimuth = np.arctan2(-d_camera[..., 1], d_camera[..., 0])
-    depression = np.arctan2(-d_camera[..., 2], np.hypot(d_camera[..., 0], d_camera[..., 1]))
+    x, y, z = (np.ascontiguousarray(d_camera[..., axis]) for axis in range(3))
+    azimuth = np.arctan2(-y, x)
+    depression = np.arctan2(-z, np.sqrt(x * x + y * y))
     return width * (0.5 + azimuth / (2 * math.pi)), height * (0.5 + depression / math.pi)
 
 

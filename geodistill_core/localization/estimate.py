@@ -64,16 +64,18 @@ def find_modes(heatmap: HeatMap, config: EstimateConfig) -> tuple[Mode, ...]:
         row, column = np.unravel_index(int(left.argmax()), left.shape)
         if modes and left[row, column] < _SMALLEST_MODE:
             break
-        window = ((north[:, None] - north[row]) ** 2 + (east[None, :] - east[column]) ** 2) <= config.mode_radius_m**2
-        weight = position * window
+        rows, columns = (slice(max(0, at - radius - 1), at + radius + 2) for at in (int(row), int(column)))
+        near_north, near_east = north[rows], east[columns]
+        window = ((near_north[:, None] - north[row]) ** 2 + (near_east - east[column]) ** 2) <= config.mode_radius_m**2
+        weight = position[rows, columns] * window
         total = weight.sum()
         mode_yaw = _circular_mean(
-            (heatmap.probability * window).sum(axis=(1, 2), dtype=np.float64), heatmap.yaw_enu_rad
+            (heatmap.probability[:, rows, columns] * window).sum(axis=(1, 2), dtype=np.float64), heatmap.yaw_enu_rad
         )
         modes.append(
             Mode(
-                float((weight.sum(0) * east).sum() / total),
-                float((weight.sum(1) * north).sum() / total),
+                float((weight.sum(0) * near_east).sum() / total),
+                float((weight.sum(1) * near_north).sum() / total),
                 mode_yaw,
                 float(total),
             )
@@ -92,18 +94,20 @@ def covariance_about(heatmap: HeatMap, mode: Mode) -> Array:
     variance, width^2 / 12.
     """
     p = heatmap.probability.astype(np.float64)
-    p /= p.sum()
+    over_yaw, over_row, over_column = (p.sum(axis=axis) for axis in range(3))
+    total = over_yaw.sum()
+    over_yaw, over_row, over_column = over_yaw / total, over_row / total, over_column / total
     east, north = heatmap.axes_m()
     d_east, d_north = east - mode.east_m, north - mode.north_m
     d_yaw = np.asarray(wrap(heatmap.yaw_enu_rad - mode.yaw_enu_rad))
-    by_column, by_row, by_yaw = p.sum(axis=(0, 1)), p.sum(axis=(0, 2)), p.sum(axis=(1, 2))
+    by_column, by_row, by_yaw = over_yaw.sum(axis=0), over_yaw.sum(axis=1), over_row.sum(axis=1)
     P = np.empty((3, 3))
     P[0, 0] = by_column @ d_east**2 + heatmap.metres_per_cell**2 / 12
     P[1, 1] = by_row @ d_north**2 + heatmap.metres_per_cell**2 / 12
     P[2, 2] = by_yaw @ d_yaw**2 + heatmap.yaw_step_rad**2 / 12
-    P[0, 1] = P[1, 0] = d_north @ p.sum(axis=0) @ d_east
-    P[0, 2] = P[2, 0] = d_yaw @ p.sum(axis=1) @ d_east
-    P[1, 2] = P[2, 1] = d_yaw @ p.sum(axis=2) @ d_north
+    P[0, 1] = P[1, 0] = d_north @ over_yaw @ d_east
+    P[0, 2] = P[2, 0] = d_yaw @ over_row @ d_east
+    P[1, 2] = P[2, 1] = d_yaw @ over_column @ d_north
     return P
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -23,6 +24,10 @@ from geodistill_core.models.checkpoint import load_checkpoint
 from geodistill_core.models.manifest import Manifest
 from geodistill_core.models.orientation import OrientationNetwork
 from geodistill_core.types import Array, Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior
+
+if TYPE_CHECKING:
+    from geodistill_core.runtime.attach import Attached
+    from geodistill_core.runtime.ladder import Runtime, RuntimeOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +67,54 @@ class Localizer:
         config: LocalizerConfig,
         orientation: OrientationNetwork | None = None,
     ) -> None:
-        self.network = network
         self.manifest = manifest
         self.source = source
         self.config = config
         self.orientation = orientation
-        self._tiles = self._encoded(network)
+        self._running = network, self._encoded(network)
+        self._before: Callable[[GroundImage], None] | None = None
+        self.runtime: Attached | None = None
         self._orientation_tiles = None if orientation is None else self._encoded(orientation)
 
     @staticmethod
-    def load(model: str | Path, map: MapSource | str | Path, config: LocalizerConfig | None = None) -> Localizer:
+    def load(
+        model: str | Path,
+        map: MapSource | str | Path,
+        config: LocalizerConfig | None = None,
+        *,
+        runtime: Runtime | RuntimeOptions = "torch",
+    ) -> Localizer:
         """A verified checkpoint (shipped name or folder) over a map (open source or path).
+
+        `runtime` names what runs the network; other than on torch, the first image waits until it is compiled.
 
         Raises:
             CheckpointError, MapError: either cannot be used.
-            ConfigError: the orientation model is none.
+            ConfigError: the orientation model is none, or there is no such runtime.
         """
+        from geodistill_core.runtime.attach import Attached
+        from geodistill_core.runtime.ladder import RuntimeOptions
+
+        options = runtime if isinstance(runtime, RuntimeOptions) else RuntimeOptions(runtime)
         source = map if isinstance(map, MapSource) else open_map(map)
         config = config or LocalizerConfig()
         orientation = None if config.orientation_model is None else orientation_network(config.orientation_model)
-        return Localizer(*load_checkpoint(model), source, config, orientation)
+        localizer = Localizer(*load_checkpoint(model), source, config, orientation)
+        localizer.runtime = Attached(localizer, options)
+        return localizer
+
+    @property
+    def network(self) -> AnyNetwork:
+        """The network that localizes."""
+        return self._running[0]
+
+    def run_on(self, network: AnyNetwork) -> None:
+        """Localize with another form of the same network from the next image on; tiles are encoded anew."""
+        self._running = network, self._encoded(network)
+
+    def before_locating(self, call: Callable[[GroundImage], None] | None) -> None:
+        """Have each image shown to `call` before it is localized; None ends that."""
+        self._before = call
 
     def _encoded(self, network: AnyNetwork) -> EncodedTiles:
         size = network.map_size_px
@@ -97,7 +130,7 @@ class Localizer:
     @property
     def tile_extent_m(self) -> float:
         """Width of the tiles that are matched: the network's own where it reads one size only."""
-        return self._tiles.extent_m
+        return self._running[1].extent_m
 
     @torch.inference_mode()
     def locate(self, image: GroundImage, prior: Prior) -> Estimate:
@@ -107,9 +140,12 @@ class Localizer:
             MapError: no imagery around the prior.
             RuntimeBackendError: the network's output is not finite.
         """
-        tile, map_features = self._tiles.around(prior.point)
+        if self._before is not None:
+            self._before(image)
+        network, tiles = self._running
+        tile, map_features = tiles.around(prior.point)
         yaw = self._yaw_hypotheses(prior)
-        log_p = log_likelihood(self.network, image, map_features, yaw, self._temperature)
+        log_p = log_likelihood(network, image, map_features, yaw, self._temperature)
         log_p = log_p + self._log_orientation(image, prior, yaw)[:, None, None]
         heatmap = self._posterior(log_p, prior, tile, yaw)
         return estimate(heatmap, tile, image.stamp_ns, self.config.estimate)
@@ -129,7 +165,7 @@ class Localizer:
 
     @property
     def _tile_caches(self) -> list[EncodedTiles]:
-        return [tiles for tiles in (self._tiles, self._orientation_tiles) if tiles is not None]
+        return [tiles for tiles in (self._running[1], self._orientation_tiles) if tiles is not None]
 
     @property
     def _temperature(self) -> float:
@@ -152,13 +188,14 @@ class Localizer:
         return prior.yaw_enu_rad + step * np.arange(-reach, reach + 1)
 
     def _posterior(self, log_p: Array, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
-        """Softmax of log-likelihoods [Y, P, P] plus the log prior, in float64."""
-        if not np.isfinite(log_p).any():
+        """Softmax of log-likelihoods [Y, P, P] plus the log prior; differences and the sum in float64."""
+        likeliest = log_p.max()  # NaN where any is
+        if np.isneginf(likeliest):
             raise MapError(
                 f"the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid imagery to match "
                 "against; extend the map"
             )
-        if np.isnan(log_p).any() or np.isposinf(log_p).any():
+        if not np.isfinite(likeliest):
             raise RuntimeBackendError(
                 "the network returned NaN or infinite logits; check the checkpoint and the runtime"
             )
@@ -167,9 +204,9 @@ class Localizer:
         heatmap = HeatMap(log_p, center, cell, yaw)
         if self.config.prior == "gaussian":
             log_p = log_p + self.log_prior(prior, heatmap)
-        probability = np.exp(log_p - log_p.max())
-        probability /= probability.sum()
-        return HeatMap(probability.astype(np.float32), center, cell, yaw)
+        probability = np.exp((log_p - log_p.max()).astype(np.float32))
+        probability /= probability.sum(dtype=np.float64)
+        return HeatMap(probability, center, cell, yaw)
 
     @staticmethod
     def log_prior(prior: Prior, grid: HeatMap) -> Array:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -74,7 +75,9 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     `metres_per_pixel` is the resolution of the tiles it reads and `map_size_px` their width, None where any width does
     (then positions lie within half of tile extent minus `template_extent_m`, the width of ground it matches).
     Cells of the answer are `metres_per_cell` wide; their grid is centred `heatmap_shift_cells` (columns east, rows
-    south) from the tile's centre, which is (0, 0) unless published conventions are reproduced.
+    south) from the tile's centre, which is (0, 0) unless published conventions are reproduced. With
+    `headings_apart` each hypothesis of yaw costs as much as the first. With `compared_by_torch` no engine of a
+    processor does `compare` faster than torch: it is left to torch there, by `compare_named`.
     """
 
     metres_per_pixel: float
@@ -82,6 +85,8 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     template_extent_m: float
     map_size_px: int | None = None
     heatmap_shift_cells: tuple[float, float] = (0.0, 0.0)
+    headings_apart: bool = False
+    compared_by_torch: bool = False
 
     def prepare_map(self, tile: MapTile) -> MapInput:
         """The tile as the network reads it (batch of one).
@@ -126,6 +131,34 @@ class CrossViewNetwork(nn.Module, ABC, Generic[MapT, GroundT]):
     @abstractmethod
     def match(self, ground: GroundT, map_features: MapT, yaw_enu_rad: Tensor) -> Tensor:
         """Logits [B, Y, P, P] for yaw hypotheses [B, Y] at every position; -inf where the map is not valid."""
+
+    def compare(self, ground: GroundT, map_features: MapT, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """The part of `match` that is compiled where a network is.
+
+        Soft-max and Fourier transforms are left to `conclude`. What depends on yaws has them in its second axis, and
+        hypotheses know nothing of each other here: a compiled call compares a fixed number of them.
+        """
+        return {"logits": self.match(ground, map_features, yaw_enu_rad)}
+
+    def settle_map(self, named: Mapping[str, Tensor], tiles: MapInput) -> Any:
+        """What `conclude` wants to know of tiles, once per tile.
+
+        `named` are the tensors in the portable form's map features by their path: `map.features.2`.
+        """
+        return None
+
+    def compare_named(self, named: Mapping[str, Tensor], ground: GroundInput, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """`compare` where only torch does it, of a network that is `compared_by_torch`.
+
+        `named` are the tensors in the portable form's ground features by their path: `ground.features`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is compared by its back end")
+
+    def conclude(
+        self, compared: Mapping[str, Tensor], settled: Any, ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
+    ) -> Tensor:
+        """What `match` answers, from what `compare` gave for all hypotheses [B, Y] and `settle_map` for the tiles."""
+        return compared["logits"]
 
 
 AnyNetwork: TypeAlias = CrossViewNetwork[Any, Any]

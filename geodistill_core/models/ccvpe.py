@@ -8,7 +8,7 @@ similarities of the coarsest level into a field of headings. Source: CCVPE, sect
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -243,9 +243,23 @@ class Ccvpe(CrossViewNetwork[CcvpeMap, CcvpeGround]):
         """See the contract."""
         return self.answer(self.decode(ground, map_features), ground, map_features, yaw_enu_rad)
 
-    def answer(self, found: CcvpeOutput, ground: CcvpeGround, map_features: CcvpeMap, yaw_enu_rad: Tensor) -> Tensor:
+    def compare(self, ground: CcvpeGround, map_features: CcvpeMap, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """See the contract; both decoders, which no hypothesis moves."""
+        found = self.decode(ground, map_features)
+        return {"logits": found.logits, "field": found.field}
+
+    def conclude(
+        self, compared: Mapping[str, Tensor], settled: None, ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
+    ) -> Tensor:
+        """See the contract."""
+        found = CcvpeOutput(compared["logits"], compared["field"], ())
+        return self.answer(found, ground, tiles, yaw_enu_rad)
+
+    def answer(
+        self, found: CcvpeOutput, ground: CcvpeGround | GroundInput, tiles: CcvpeMap | MapInput, yaw_enu_rad: Tensor
+    ) -> Tensor:
         """What `match` answers once both decoders have run."""
         share = heading_log_share(found.field, yaw_enu_rad, self.turn, self.concentration)
         logits = found.logits.unsqueeze(1) + share
-        logits = move_to_base(logits, ground.mount, yaw_enu_rad, map_features.metres_per_pixel)
-        return logits.masked_fill(map_features.valid.unsqueeze(1) < 0.5, -torch.inf)
+        logits = move_to_base(logits, ground.mount, yaw_enu_rad, tiles.metres_per_pixel)
+        return logits.masked_fill(tiles.valid.unsqueeze(1) < 0.5, -torch.inf)

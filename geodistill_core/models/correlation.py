@@ -20,11 +20,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _ENERGY_FLOOR = 1e-8
-_CHUNK_BYTES = 2**23
+_CHUNK_BYTES = 2**21
 """Spectra of templates are made in pieces of about this size: larger ones leave the processor's caches."""
 
 Correlator = Callable[[Tensor, Tensor, int], Tensor]
-"""From conjugate map spectra [..., C, L, F] and templates [..., C, k, k] to sums over C and cells at P positions."""
+"""From conjugate map spectra [..., C, F, L] and templates [..., C, k, k] to sums over C and cells at P positions."""
 
 
 def _fft_length(size: int) -> int:
@@ -41,7 +41,12 @@ def _fft_length(size: int) -> int:
 
 
 def _spectrum(x: Tensor, length: int) -> Tensor:
-    return torch.as_tensor(torch.fft.rfft2(x, s=(length, length)))
+    """Columns' frequencies [F = L//2 + 1] before rows' [L], both transforms over contiguous numbers.
+
+    Only the rows that there are are transformed: an ordinary two-dimensional one transforms those of zeros, too.
+    """
+    rows = torch.fft.rfft(x, n=length)
+    return torch.as_tensor(torch.fft.fft(rows.transpose(-2, -1), n=length))
 
 
 def _conjugate_spectrum(x: Tensor, length: int) -> Tensor:
@@ -52,7 +57,7 @@ def _conjugate_spectrum(x: Tensor, length: int) -> Tensor:
 class CorrelationMap:
     """What correlation needs of a map of `size` = A cells.
 
-    Conjugate spectra [..., L, L//2 + 1] of s t [..., C, A, A], of sum_c s^2 t and of t [..., A, A] (None: t = 1), and
+    Conjugate spectra [..., L//2 + 1, L] of s t [..., C, A, A], of sum_c s^2 t and of t [..., A, A] (None: t = 1), and
     the integral image [..., A + 1, A + 1] of sum_c s^2 t in float64.
     """
 
@@ -119,10 +124,11 @@ def _correlation(
         weight = confidence.square().unsqueeze(-3)
         weighted, map_energy = template * weight, correlator(maps.energy.unsqueeze(-3), weight, positions)
     numerator = correlator(maps.features, weighted, positions)
+    if maps.weight is None:
+        total = (template * weighted).sum(dim=(-3, -2, -1)).unsqueeze(-1).unsqueeze(-1)
+        return Correlation(numerator, map_energy.clamp(min=0.0), total, total)
     template_energy = (template * weighted).sum(dim=-3, keepdim=True)
     total = template_energy.sum(dim=(-3, -2, -1)).unsqueeze(-1).unsqueeze(-1)
-    if maps.weight is None:
-        return Correlation(numerator, map_energy.clamp(min=0.0), total, total)
     ground_energy = correlator(maps.weight.unsqueeze(-3), template_energy, positions)
     return Correlation(numerator, map_energy.clamp(min=0.0), ground_energy.clamp(min=0.0), total)
 
@@ -134,7 +140,7 @@ def _box_sums(integral: Tensor, cells: int) -> Tensor:
 
 def _matching(spectra: Tensor, templates: Tensor, positions: int) -> Tensor:
     pieces = _pieces(spectra, templates) if templates.dim() > 3 else [(spectra, templates)]
-    found = [_valid((s * _spectrum(t, s.shape[-2])).sum(dim=-3), positions) for s, t in pieces]
+    found = [_valid((s * _spectrum(t, s.shape[-1])).sum(dim=-3), positions) for s, t in pieces]
     return found[0] if len(found) == 1 else torch.cat(found, dim=-3)
 
 
@@ -151,7 +157,7 @@ def _pieces(spectra: Tensor, templates: Tensor) -> Iterator[tuple[Tensor, Tensor
 
 def _all_pairs(spectra: Tensor, templates: Tensor, positions: int) -> Tensor:
     """Maps [M, 1, C, L, F] and templates [N, C, k, k]: one matrix product for each frequency."""
-    length = spectra.shape[-2]
+    length = spectra.shape[-1]
     by_frequency = torch.matmul(
         spectra.flatten(-2).squeeze(1).permute(2, 0, 1), _spectrum(templates, length).flatten(-2).permute(2, 1, 0)
     )
@@ -159,19 +165,29 @@ def _all_pairs(spectra: Tensor, templates: Tensor, positions: int) -> Tensor:
 
 
 def _valid(conjugate: Tensor, positions: int) -> Tensor:
-    """The correlation whose conjugate spectrum this is, where the template lies within the map."""
-    length = conjugate.shape[-2]
-    return torch.as_tensor(torch.fft.irfft2(conjugate.conj(), s=(length, length)))[..., :positions, :positions]
+    """The correlation whose conjugate spectrum [..., F, L] this is, where the template lies within the map.
+
+    A forward transform of the conjugate is the conjugate of the inverse one. Of rows, only those that are wanted.
+    """
+    length = conjugate.shape[-1]
+    rows = torch.fft.fft(conjugate, norm="forward")[..., :positions].transpose(-2, -1)
+    return torch.as_tensor(torch.fft.hfft(rows, n=length, norm="forward"))[..., :positions]
 
 
 def normalized_cross_correlation(
     features: Tensor, valid: Tensor, template: Tensor, confidence: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """`normalized` for maps that are used once; features [..., C, A, A], valid [..., A, A]."""
+    return normalized(correlation_map(features, valid), template, confidence)
+
+
+def normalized(maps: CorrelationMap, template: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
     """Similarity [..., P, P] and the share of the template's energy on valid map, in 0..1; energies stay above zero.
 
-    Shapes: features [..., C, A, A], valid [..., A, A], template [..., C, k, k], confidence [..., k, k].
+    Shapes: template [..., C, k, k], confidence [..., k, k]. The share is [..., 1, 1] where the whole map is valid.
     """
-    found = correlate(correlation_map(features, valid), template, confidence)
+    found = correlate(maps, template, confidence)
     ground, total = found.ground_energy.clamp(min=_ENERGY_FLOOR), found.ground_total.clamp(min=_ENERGY_FLOOR)
     denominator = (found.map_energy.clamp(min=_ENERGY_FLOOR) * ground).sqrt()
-    return found.numerator / denominator, (ground / total).clamp(0.0, 1.0)
+    similarity = found.numerator / denominator
+    return similarity, (ground / total).clamp(0.0, 1.0)

@@ -59,6 +59,7 @@ class Ggcvt(OverheadMatcher):
     resize = "pil"
     temperature = 0.05  # the triplet loss weighs distances, 2 - 2 similarity, by 10
     similarity_floor = 1e-6
+    headings_apart = True
     levels = (0, 1, 2)
     map_size_px: int = 512
 
@@ -88,6 +89,11 @@ class Ggcvt(OverheadMatcher):
         found = super().map_of(features, tiles)
         uncertainty = {number: self.uncertainty[number](features) for number, features in found.features.items()}
         return replace(found, uncertainty=uncertainty)
+
+    def settle_map(self, named: Mapping[str, Tensor], tiles: MapInput) -> OverheadMap:
+        """See the contract."""
+        number = self.levels[-1]
+        return replace(super().settle_map(named, tiles), uncertainty={number: named[f"map.uncertainty.{number}"]})
 
     def encode_ground(self, ground: GroundInput) -> OverheadGround:
         """See the contract; every row, because cells attend to whole columns."""

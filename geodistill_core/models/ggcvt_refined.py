@@ -15,6 +15,7 @@ from geodistill_core.models.ggcvt import LEVEL_CHANNELS, GgcvtKitti
 from geodistill_core.models.ggcvt import PUBLISHED_KEYS as TRANSLATION_KEYS
 from geodistill_core.models.ggcvt import UNUSED_KEYS as TRANSLATION_UNUSED_KEYS
 from geodistill_core.models.overhead_features import OverheadGround, OverheadMap
+from geodistill_core.models.portable import is_portable
 from geodistill_core.models.pose_refiner import PoseRefiner, Refinement
 from geodistill_core.models.published_overhead import KITTI_METRES_PER_PIXEL
 
@@ -39,8 +40,8 @@ class GgcvtKittiRefined(GgcvtKitti):
         self.refiner = PoseRefiner(LEVEL_CHANNELS)
 
     def encode_map(self, tiles: MapInput) -> OverheadMap:
-        """See the contract; all levels, since the refiner reads them."""
-        return self.map_features(tiles, self.levels)
+        """See the contract; all levels, since the refiner reads them (which has no portable form)."""
+        return super().encode_map(tiles) if is_portable() else self.map_features(tiles, self.levels)
 
     def difference(
         self, ground: OverheadGround, map_features: OverheadMap, number: int, yaw_enu_rad: Tensor, pose: Tensor

@@ -11,6 +11,7 @@ brings its own half along, and the tile's is computed once.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,6 +31,7 @@ from geodistill_core.models.backbones.imagenet import imagenet_normalized
 from geodistill_core.models.backbones.published_efficientnet import published_blocks
 from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput, MapInput
 from geodistill_core.models.bev import exact_view, published_view
+from geodistill_core.models.portable import is_portable
 from geodistill_core.models.yaw_classes import PublishedYawClasses, YawClasses
 from geodistill_core.types import GroundImage
 
@@ -124,7 +126,7 @@ class OrientationNetwork(CrossViewNetwork[OrientationMap, OrientationGround]):
             ConfigError: the tiles have not the scale that ground images are drawn at (`corrected`).
         """
         scale = tiles.metres_per_pixel / self.metres_per_pixel
-        if self.geometry == "corrected" and bool(((scale - 1).abs() > _SCALE_TOLERANCE).any()):
+        if self.geometry == "corrected" and not is_portable() and bool(((scale - 1).abs() > _SCALE_TOLERANCE).any()):
             raise ConfigError(
                 f"tiles of {[round(float(m), 4) for m in tiles.metres_per_pixel]} m per pixel do not fit pictures of "
                 f"{self.metres_per_pixel} m per pixel; build the network with the tiles' metres_per_pixel"
@@ -134,9 +136,7 @@ class OrientationNetwork(CrossViewNetwork[OrientationMap, OrientationGround]):
     def encode_ground(self, ground: GroundInput) -> OrientationGround:
         """See the contract; a plain `GroundInput` is taken as drawn for a vehicle that heads north."""
         half = self._half(self.ground_features(ground.pixels), 1)
-        if isinstance(ground, OverheadPicture):
-            return OrientationGround(half, ground.reference_yaw_enu_rad)
-        return OrientationGround(half, half.new_full((len(half),), _NORTH_RAD))
+        return OrientationGround(half, self._reference(ground, len(half)).to(half))
 
     def map_features(self, rgb: Tensor) -> Tensor:
         """Features [B, 192, 16, 16] of tiles [B, 3, 512, 512] (RGB in 0..1)."""
@@ -176,6 +176,28 @@ class OrientationNetwork(CrossViewNetwork[OrientationMap, OrientationGround]):
 
     def match(self, ground: OrientationGround, map_features: OrientationMap, yaw_enu_rad: Tensor) -> Tensor:
         """Log-probabilities [B, Y, 1, 1] of headings [B, Y]; those of ignorance, 1/N, beyond the classes' range."""
-        offset = yaw_enu_rad - ground.reference_yaw_enu_rad.unsqueeze(1)
-        log_p = self.classes.log_probability(self.yaw_logits(ground, map_features), offset)
-        return log_p[..., None, None]
+        logits = self.yaw_logits(ground, map_features)
+        return self._log_probability(logits, ground.reference_yaw_enu_rad, yaw_enu_rad)
+
+    def compare(
+        self, ground: OrientationGround, map_features: OrientationMap, yaw_enu_rad: Tensor
+    ) -> dict[str, Tensor]:
+        """See the contract; the classes' logits, which no hypothesis moves."""
+        return {"classes": self.yaw_logits(ground, map_features)}
+
+    def conclude(
+        self, compared: Mapping[str, Tensor], settled: None, ground: GroundInput, tiles: MapInput, yaw_enu_rad: Tensor
+    ) -> Tensor:
+        """See the contract."""
+        reference = self._reference(ground, len(yaw_enu_rad)).to(yaw_enu_rad)
+        return self._log_probability(compared["classes"], reference, yaw_enu_rad)
+
+    @staticmethod
+    def _reference(ground: GroundInput, count: int) -> Tensor:
+        if isinstance(ground, OverheadPicture):
+            return ground.reference_yaw_enu_rad
+        return torch.full((count,), _NORTH_RAD)
+
+    def _log_probability(self, logits: Tensor, reference_yaw_enu_rad: Tensor, yaw_enu_rad: Tensor) -> Tensor:
+        offset = yaw_enu_rad - reference_yaw_enu_rad.unsqueeze(1)
+        return self.classes.log_probability(logits, offset)[..., None, None]

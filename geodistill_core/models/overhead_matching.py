@@ -23,6 +23,8 @@ from geodistill_core.models.base import CrossViewNetwork, Geometry, GroundInput,
 from geodistill_core.models.correlation import Correlation, CorrelationMap, correlate, correlation_map
 from geodistill_core.models.exact_overhead import FeatureCells
 from geodistill_core.models.overhead_features import Level, OverheadGround, OverheadMap
+from geodistill_core.models.portable import is_portable, portable_form
+from geodistill_core.models.seam import across_seam
 from geodistill_core.models.templates import exact_template, published_template
 from geodistill_core.models.views import panorama_view, pinhole_view
 from geodistill_core.types import GroundImage
@@ -99,7 +101,12 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         return self.map_of(self.map_levels(tiles.rgb, levels), tiles)
 
     def map_of(self, features: Mapping[int, Tensor], tiles: MapInput) -> OverheadMap:
-        """The map of features as `map_levels` gives them."""
+        """The map of features as `map_levels` gives them; in portable form without spectra (see `settle_map`)."""
+        if is_portable():
+            return OverheadMap(features, {}, tiles.metres_per_pixel)
+        return self._with_spectra(features, tiles)
+
+    def _with_spectra(self, features: Mapping[int, Tensor], tiles: MapInput) -> OverheadMap:
         weights = {number: self._valid_cells(tiles.valid, number) for number in features}
         spectra = {number: correlation_map(x.unsqueeze(1), weights[number]) for number, x in features.items()}
         return OverheadMap(features, spectra, tiles.metres_per_pixel)
@@ -113,8 +120,14 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         return F.adaptive_avg_pool2d(F.pad(valid, [border] * 4).unsqueeze(1), level.map_cells)
 
     def encode_ground(self, ground: GroundInput) -> OverheadGround:
-        """See the contract; only the matched level, and only the rows that its template can show."""
+        """See the contract; only the matched level, and only the rows that its template can show.
+
+        In portable form all rows below the horizon, which serve every height and tile.
+        """
         number = self.levels[-1]
+        if (form := portable_form()) is not None:
+            horizon_px = self.image_size[0] / 2 if ground.intrinsics is None else form.horizon_px
+            return self._encoded(ground, {number: self._first_cell(number, horizon_px)}, math.inf)
         reach_m = self._reach_m(number, self.metres_per_pixel) * _REACH_MARGIN
         return self._encoded(ground, {number: self._first_row(number, ground, reach_m)}, reach_m)
 
@@ -140,8 +153,7 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         return self._encoded(ground, dict.fromkeys(levels, 0), math.inf)
 
     def _encoded(self, ground: GroundInput, first_row: dict[int, int], reach_m: float) -> OverheadGround:
-        seam = (self.seam_px, self.seam_px, 0, 0)
-        pixels = F.pad(ground.pixels, seam, mode="circular") if self.seam_px else ground.pixels
+        pixels = across_seam(ground.pixels, self.seam_px) if self.seam_px else ground.pixels
         found = self.ground_levels(pixels, first_row)
         features = {number: pair[0] for number, pair in found.items()}
         confidence = {number: pair[1] for number, pair in found.items()}
@@ -161,6 +173,10 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
             row = self.image_size[0] * (0.5 + math.atan2(height, far) / math.pi)
         else:
             row = float((ground.intrinsics[:, 1, 2] + ground.intrinsics[:, 1, 1] * height / far).min())
+        return self._first_cell(number, row)
+
+    def _first_cell(self, number: int, row: float) -> int:
+        """The first feature row that an image row can be sampled from."""
         cells = self.level(number).ground
         return max(0, min(math.floor((row + cells.pad_top) / cells.stride) - 2, self.level(number).ground_size[0] - 8))
 
@@ -174,7 +190,7 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
         Raises:
             ConfigError: the map is so coarse that the template reaches beyond the rows that were encoded.
         """
-        reach_m = self._reach_m(number, float(metres_per_pixel.max()))
+        reach_m = 0.0 if is_portable() else self._reach_m(number, float(metres_per_pixel.max()))
         if reach_m > ground.reach_m:
             raise ConfigError(
                 f"tiles of {float(metres_per_pixel.max()):.4f} m per pixel make the template reach {reach_m:.1f} m, "
@@ -216,8 +232,34 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
 
     def match(self, ground: OverheadGround, map_features: OverheadMap, yaw_enu_rad: Tensor) -> Tensor:
         """See the contract: similarity / temperature."""
-        found = self.correlation(ground, map_features, yaw_enu_rad, self.levels[-1])
-        return masked_similarity(found, map_features.correlation[self.levels[-1]], self.floor) / self.temperature
+        return self._logits(self.correlation(ground, map_features, yaw_enu_rad, self.levels[-1]), map_features)
+
+    def compare(self, ground: OverheadGround, map_features: OverheadMap, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """See the contract; templates and confidences, as `template` gives them."""
+        template, confidence = self.template(ground, self.levels[-1], yaw_enu_rad, map_features.metres_per_pixel)
+        confidence = torch.ones_like(template[:, :, 0]) if confidence is None else confidence
+        return {"template": template, "confidence": confidence}
+
+    def settle_map(self, named: Mapping[str, Tensor], tiles: MapInput) -> OverheadMap:
+        """See the contract."""
+        number = self.levels[-1]
+        return self._with_spectra({number: named[f"map.features.{number}"]}, tiles)
+
+    def conclude(
+        self,
+        compared: Mapping[str, Tensor],
+        settled: OverheadMap,
+        ground: GroundInput,
+        tiles: MapInput,
+        yaw_enu_rad: Tensor,
+    ) -> Tensor:
+        """See the contract."""
+        number = self.levels[-1]
+        found = self.correlated(settled, number, compared["template"], compared["confidence"])
+        return self._logits(found, settled)
+
+    def _logits(self, found: Correlation, maps: OverheadMap) -> Tensor:
+        return masked_similarity(found, maps.correlation[self.levels[-1]], self.floor) / self.temperature
 
 
 def masked_similarity(found: Correlation, maps: CorrelationMap, floor: float | None) -> Tensor:

@@ -14,6 +14,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from geodistill_core.models.portable import is_portable
+
 Scalars = float | Tensor
 """One number for all, or a tensor of numbers over leading axes."""
 
@@ -152,7 +154,8 @@ def _bearings(
     The azimuth is rounded step by step as in the published code: on the grid's diagonals rounding alone decides
     between two columns, and GGCVT attends to the one it picks.
     """
-    index = _cell_indices(cells, crop, device).double()
+    index = _cell_indices(cells, crop, device)
+    index = index if is_portable() else index.double()
     centre = cells / 2 - 0.5
     x = index - centre - east * (cells / 4)
     y = index.unsqueeze(-1) - centre - south * (cells / 4)

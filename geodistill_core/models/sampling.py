@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from geodistill_core.models.portable import is_portable
+
 
 def sample_published(features: Tensor, uv: Tensor) -> Tensor:
     """Features [B, C, H, W] at pixels uv [B, *S, 2] (column, row; pixel centres at integers): [B, C, *S].
@@ -29,10 +31,9 @@ def sample_published(features: Tensor, uv: Tensor) -> Tensor:
     left_index, right_index = left.int(), right.int()
     corners = [upper + left_index, upper + right_index, lower + left_index, lower + right_index]
     rows = features.permute(0, 2, 3, 1).contiguous().view(B * H * W, C)
-    picked = F.embedding_bag(
-        torch.stack(corners, dim=-1).view(-1, 4),
-        rows,
-        per_sample_weights=weights.view(-1, 4).to(rows.dtype),
-        mode="sum",
-    )
+    index, share = torch.stack(corners, dim=-1).view(-1, 4), weights.view(-1, 4).to(rows.dtype)
+    if is_portable():
+        picked = (rows[index.flatten()].view(-1, 4, C) * share.unsqueeze(-1)).sum(dim=1)
+    else:
+        picked = F.embedding_bag(index, rows, per_sample_weights=share, mode="sum")
     return picked.view(*uv.shape[:-1], C).movedim(-1, 1)

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from geodistill_core.geometry.resize import resize
 from geodistill_core.models.base import GroundInput
@@ -19,6 +20,7 @@ from geodistill_core.models.exact_overhead import (
     template_points,
 )
 from geodistill_core.models.overhead_features import Level, OverheadGround
+from geodistill_core.models.portable import is_portable
 from geodistill_core.models.published_overhead import panorama_uv, pinhole_uv
 from geodistill_core.models.sampling import sample_published
 
@@ -48,7 +50,7 @@ def exact_pixels(
     else:
         column, row = pinhole_pixels(forward, left, height, source.intrinsics)
     seen = lies_inside(column, row, size).float()
-    if not bool(source.visible.all()):
+    if is_portable() or not bool(source.visible.all()):
         seen = seen * sample_bilinear(source.visible.unsqueeze(1), column, row)[:, :, 0]
     column, row = level.ground.index(column, row)
     return column, row, seen
@@ -72,17 +74,29 @@ def published_template(
     if mask is None:
         return template, weight
     projected = laid[:, :, -1]
+    if is_portable():  # where all is visible, no cell is weighed by what was projected to it
+        projected = torch.where(ground.source.visible.amin() >= 1.0, 1.0, projected)
     return template * projected.unsqueeze(2), projected if weight is None else weight * projected
 
 
 def _published_mask(ground: OverheadGround, number: int, level: Level) -> Tensor | None:
     """Visible pixels at feature size [B, 1, h, w] from `first_row` on; a panorama's stays 0 or 1."""
     visible = ground.source.visible
+    if is_portable():
+        return _portable_mask(ground, number, level)
     if bool(visible.all()):
         return None
     masks = visible.round().byte() if ground.source.intrinsics is None else visible
     resized = [resize(mask, *level.ground_size, "opencv") for mask in masks.cpu().numpy()]
     return torch.from_numpy(np.stack(resized)).to(visible).unsqueeze(1)[..., ground.first_row[number] :, :]
+
+
+def _portable_mask(ground: OverheadGround, number: int, level: Level) -> Tensor:
+    """The same mask without OpenCV, which resizes like this up to rounding."""
+    visible, panoramic = ground.source.visible.unsqueeze(1), ground.source.intrinsics is None
+    masks = F.interpolate(visible.round() if panoramic else visible, level.ground_size, mode="bilinear")
+    masks = (masks + 0.5).floor() if panoramic else masks
+    return masks[..., ground.first_row[number] :, :]
 
 
 def published_pixels(
@@ -123,7 +137,7 @@ def published_pixels(
 
 def _camera_offset(mount: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor] | tuple[float, float]:
     """Camera east and north of the base [B, Y]; plain zeros where it stands above it, so that grids stay cached."""
-    if not bool(mount[:, :2].any()):
+    if not (is_portable() or bool(mount[:, :2].any())):
         return 0.0, 0.0
     c, s = torch.cos(yaw), torch.sin(yaw)
     forward, left = mount[:, 0:1], mount[:, 1:2]

@@ -8,6 +8,7 @@ every layout is correlated with the map.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -24,7 +25,8 @@ from geodistill_core.models.base import (
     MapInput,
     mount_at_height,
 )
-from geodistill_core.models.correlation import normalized_cross_correlation
+from geodistill_core.models.correlation import CorrelationMap, correlation_map, normalized
+from geodistill_core.models.seam import across_seam
 from geodistill_core.models.strip import StripGeometry, ground_strip, strip_coordinates
 from geodistill_core.types import GroundImage
 
@@ -37,6 +39,7 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
 
     metres_per_pixel = 0.25
     metres_per_cell = 0.5
+    compared_by_torch = True
     east_m: Tensor
     north_m: Tensor
     row_code: Tensor
@@ -77,7 +80,7 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         rgb, visible = ground.pixels, ground.visible.unsqueeze(1)
         x = torch.cat([(rgb - 0.5) * 4.0 * visible, visible, self.row_code.expand_as(visible)], dim=1)
         pad = 16
-        x = F.pad(x, (pad, pad, 0, 0), mode="circular").contiguous(memory_format=torch.channels_last)
+        x = across_seam(x, pad).contiguous(memory_format=torch.channels_last)
         y = self.ground_encoder(x)[..., pad // 2 : -pad // 2]
         seen = F.avg_pool2d(visible, 2)
         confidence = torch.sigmoid(y[:, -1:].float()) * seen
@@ -96,7 +99,7 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         column, row = strip_coordinates(forward_m, left_m, ground.mount[:, 2].view(B, 1, 1, 1), self.strip)
         volume = torch.cat([ground.features.float(), ground.confidence.unsqueeze(1)], dim=1)
         width = volume.shape[-1]
-        volume = F.pad(volume, (1, 1, 0, 0), mode="circular")
+        volume = across_seam(volume, 1)
         grid = torch.stack([(column * width + 1) / (width + 2) * 2 - 1, row * 2 - 1], dim=-1)
         laid = F.grid_sample(volume, grid.flatten(1, 2), mode="bilinear", padding_mode="zeros", align_corners=False)
         laid = laid.view(B, -1, Y, self.cells, self.cells).transpose(1, 2)
@@ -106,11 +109,21 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
     def similarity(
         self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Cosine similarity [B, Y, P, P], -inf where too little of the template lies on valid map, and that share."""
+        """Cosine similarity [B, Y, P, P], -inf where too little of the template lies on valid map, and that share.
+
+        The share is [B, Y, 1, 1] where the whole map is valid.
+        """
         template, confidence = self.lay_out(ground, yaw_enu_rad)
-        similarity, share = normalized_cross_correlation(
-            map_features.features.float().unsqueeze(1), map_features.valid.unsqueeze(1), template, confidence
-        )
+        return self._similarity(self._correlation_map(map_features), template, confidence)
+
+    @staticmethod
+    def _correlation_map(maps: MapFeatures) -> CorrelationMap:
+        whole = bool((maps.valid == 1).all())  # the common case, and a fifth of the transforms less
+        return correlation_map(maps.features.float().unsqueeze(1), None if whole else maps.valid.unsqueeze(1))
+
+    @staticmethod
+    def _similarity(maps: CorrelationMap, template: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
+        similarity, share = normalized(maps, template, confidence)
         return similarity.masked_fill(share < _MIN_VISIBLE_SHARE, -torch.inf), share
 
     def match(self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor) -> Tensor:
@@ -120,7 +133,36 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         seen, a log-likelihood is a sum: half the ground is half the evidence, for or against, and chance gives small
         templates high similarities more often. Where the map is whole nothing changes.
         """
-        similarity, share = self.similarity(ground, map_features, yaw_enu_rad)
-        # rounding of the share must not touch what lies wholly on the map
-        logits = similarity * self.log_scale.exp() * (share * _WHOLE).clamp(max=1.0)
-        return logits.masked_fill(similarity.isneginf(), -torch.inf)
+        return self._logits(*self.similarity(ground, map_features, yaw_enu_rad))
+
+    def compare(self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """See the contract; templates and confidences, as `lay_out` gives them."""
+        return self._templates(ground, yaw_enu_rad)
+
+    def compare_named(self, named: Mapping[str, Tensor], ground: GroundInput, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """See the contract."""
+        seen = GroundFeatures(named["ground.features"], named["ground.confidence"], ground.mount)
+        return self._templates(seen, yaw_enu_rad)
+
+    def _templates(self, ground: GroundFeatures, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        template, confidence = self.lay_out(ground, yaw_enu_rad)
+        return {"template": template, "confidence": confidence}
+
+    def settle_map(self, named: Mapping[str, Tensor], tiles: MapInput) -> CorrelationMap:
+        """See the contract."""
+        return self._correlation_map(MapFeatures(named["map.features"], named["map.valid"]))
+
+    def conclude(
+        self,
+        compared: Mapping[str, Tensor],
+        settled: CorrelationMap,
+        ground: GroundInput,
+        tiles: MapInput,
+        yaw_enu_rad: Tensor,
+    ) -> Tensor:
+        """See the contract."""
+        return self._logits(*self._similarity(settled, compared["template"], compared["confidence"]))
+
+    def _logits(self, similarity: Tensor, share: Tensor) -> Tensor:
+        # rounding of the share must not touch what lies wholly on the map, and -inf must stay what it is
+        return similarity * (self.log_scale.exp() * (share * _WHOLE).clamp(_MIN_VISIBLE_SHARE, 1.0))

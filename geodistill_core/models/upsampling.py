@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from geodistill_core.models import winograd
 from geodistill_core.models.derived import Derived
+from geodistill_core.models.portable import is_portable
 
 Border = Literal["zeros", "reflect"]
 _FEW_OUTPUTS = 2
@@ -49,11 +50,11 @@ class UpStage(nn.Module):
         self.padding = padding
         self.skip = skip
         self.from_frame = channels_in - from_map
-        self._composed, self._spread = Derived(), Derived()
+        self._composed, self._spread, self._portable_kernel = Derived(), Derived(), Derived()
 
     def _conv3(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1), mode="reflect" if self.padding == "reflect" else "constant")
-        if torch.is_grad_enabled() or len(weight) < _MANY_CHANNELS:
+        if is_portable() or torch.is_grad_enabled() or len(weight) < _MANY_CHANNELS:
             return F.conv2d(x, weight, bias)
         return winograd.convolve(x.permute(0, 2, 3, 1), winograd.filters(weight), bias).permute(0, 3, 1, 2)
 
@@ -84,13 +85,17 @@ class UpStage(nn.Module):
         reach = F.conv2d(self._frame_weight(), self.mix.weight[:, : self.up.out_channels], padding=2).contiguous()
         corners = reach.view(*reach.shape[:2], 2, 2, 2, 2).flip(2, 4)
         kernel = corners.permute(3, 5, 1, 0, 2, 4).reshape(-1, reach.shape[0], 2, 2)
+        if is_portable():
+            return (kernel,)
         many = kernel.shape[1] >= _MANY_CHANNELS
         return (winograd.filters(kernel) if many else kernel.contiguous(memory_format=torch.channels_last),)
 
+    def _composed_of(self) -> list[Tensor]:
+        return [self.up.weight, self.mix.weight, *(p for p in (self.up.bias,) if p is not None)]
+
     def _corners(self, z: Tensor, bias: Tensor | None) -> Tensor:
         """Four fine pixels around each corner, [B, h + 1, w + 1, 4 * mixed]."""
-        sources = [self.up.weight, self.mix.weight, *(p for p in (self.up.bias,) if p is not None)]
-        (kernel,) = self._composed.get(sources, self._compose)
+        (kernel,) = self._composed.get(self._composed_of(), self._compose)
         z, (h, w) = z.contiguous(memory_format=torch.channels_last), z.shape[2:]
         reflect, many = self.padding == "reflect", kernel.dim() == 3
         if reflect or many:  # reflected fine pixels belong to a repeated coarse cell
@@ -138,8 +143,21 @@ class UpStage(nn.Module):
             y += taps[:, :, tap, tap // 3 : tap // 3 + rows - 2, tap % 3 : tap % 3 + columns - 2]
         return y
 
+    def _portable(self, z: Tensor, term: Tensor | None) -> Tensor:
+        """The composed convolution as one of the library's, and the second one."""
+        (kernel,) = self._portable_kernel.get(self._composed_of(), self._compose)
+        (B, _, h, w), mixed = z.shape, self.mix.out_channels
+        padded = F.pad(z, (1, 1, 1, 1), mode="replicate" if self.padding == "reflect" else "constant")
+        corners = F.conv2d(padded, kernel).view(B, 2, 2, mixed, h + 1, w + 1)
+        fine = corners.permute(0, 3, 4, 1, 5, 2).reshape(B, mixed, 2 * h + 2, 2 * w + 2)
+        assert self.mix.bias is not None
+        fine = F.relu(fine + (self.mix.bias.view(1, -1, 1, 1) if term is None else term))
+        return self._conv3(fine[..., 1:-1, 1:-1], self.refine.weight, self.refine.bias)
+
     def forward(self, z: Tensor, term: Tensor | None) -> Tensor:
         """The frame's channels and the map's term (None where no features lie beside) to the stage's output."""
+        if is_portable():
+            return self._portable(z, term)
         if not torch.is_grad_enabled():
             return self._refined(self._mixed(z, term))
         linear = self._two_steps(z, self._frame_weight())

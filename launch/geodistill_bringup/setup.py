@@ -6,6 +6,7 @@ from glob import glob
 from setuptools import setup
 
 PACKAGE = "geodistill_bringup"
+FOLDERS = ("launch", "config", "security", "rviz", "foxglove")
 
 setup(
     name=PACKAGE,
@@ -16,7 +17,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
-        *((f"share/{PACKAGE}/{folder}", glob(f"{folder}/*")) for folder in ("launch", "config", "rviz", "foxglove")),
+        *((f"share/{PACKAGE}/{folder}", glob(f"{folder}/*")) for folder in FOLDERS),
     ],
     zip_safe=False,
 )

@@ -12,6 +12,7 @@ import pytest
 
 from geodistill_core.bags.images import (
     ImageError,
+    ImageReason,
     decode_compressed,
     decode_image,
     encoded_size,
@@ -197,3 +198,32 @@ def test_dark_and_hazy_pictures_with_content_are_not_blank():
     night = np.repeat(ramp[..., None], 3, axis=2)
     assert not is_blank(night)
     assert not is_blank(200 + night)
+
+
+def smooth(width, height):
+    coarse = np.random.default_rng(6).integers(0, 255, (max(2, height // 32), max(2, width // 32), 3), dtype=np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize(("width", "by"), [(2048, 2), (4096, 4), (2046, 1), (1024, 1)])
+@pytest.mark.parametrize("text", ["jpeg", "rgb8; jpeg compressed rgb8"])
+def test_a_large_panorama_is_decoded_at_the_least_size_that_has_512_rows(width, by, text):
+    data = jpeg(smooth(width, width // 2))
+    whole = decode_compressed(compressed(data, text))
+    reduced = decode_compressed(compressed(data, text), panorama=True)
+    assert whole.shape == (width // 2, width, 3)
+    assert reduced.shape == (width // 2 // by, width // by, 3)
+    mean = whole.reshape(width // 2 // by, by, width // by, by, 3).mean(axis=(1, 3))
+    assert np.abs(reduced - mean).mean() < 1.5
+
+
+def test_a_panorama_in_png_keeps_its_size():
+    data = np.frombuffer(cv2.imencode(".png", smooth(2048, 1024))[1], np.uint8)
+    assert decode_compressed(compressed(data), panorama=True).shape == (1024, 2048, 3)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+def test_a_large_panorama_cut_short_is_truncated(share):
+    data = jpeg(smooth(2048, 1024))
+    cut = compressed(data[: int(len(data) * share)])
+    assert reason_of(lambda message: decode_compressed(message, panorama=True), cut) is ImageReason.TRUNCATED

@@ -254,7 +254,8 @@ def test_padding_around_the_tile_is_no_map(name):
     tile = MapInput(torch.zeros(1, 3, size, size), torch.ones(1, size, size), torch.tensor([network.metres_per_pixel]))
     network.map_levels = lambda rgb, levels: {n: torch.ones(1, 1, level.map_cells, level.map_cells) for n in levels}
     correlation = network.encode_map(tile).correlation[2]
-    inside = torch.fft.irfft2(correlation.weight.conj())[0, 0, : level.map_cells, : level.map_cells]
+    spectrum = correlation.weight.conj().transpose(-2, -1)  # rows before columns' frequencies
+    inside = torch.fft.irfft2(spectrum)[0, 0, : level.map_cells, : level.map_cells]
     padding = (level.map_cells * level.map_stride - size) / 2 / level.map_stride
     assert inside[0, level.map_cells // 2] == pytest.approx(0.0, abs=1e-4)
     assert float(inside.sum()) == pytest.approx((level.map_cells - 2 * padding) ** 2, rel=1e-2)

@@ -28,10 +28,13 @@ def test_flood_keeps_the_newest_image_and_memory_flat(tmp_path, monkeypatch):
     write_mbtiles(tmp_path / "map.mbtiles", source, source.bounds(), 18, attribution="nobody")
     slow_fake = (sys.executable, str(HERE / "fake_node.py"))
     monkeypatch.setenv("FAKE_INFERENCE", "slow")
-    result = bench(BenchOptions(tmp_path / "map.mbtiles", frames=5, flood_s=6.0, command=slow_fake))
+    result = bench(
+        BenchOptions(tmp_path / "map.mbtiles", frames=5, flood_s=6.0, command=slow_fake, instant_command=slow_fake)
+    )
     flood = result["flood"]
     assert result["exit_code"] == 0
     assert result["latency_ms"]["p50"] > 0
+    assert result["overhead_ms"]["p90"] >= result["overhead_ms"]["median"] >= 100.0  # the fake takes that long
     assert flood["newest_answered"]
     assert flood["sent"] > flood["answered"] > 5
     counts = {name: int(value) for name, value in result["counters"].items() if value.isdigit()}

@@ -32,6 +32,7 @@ def real_world(worlds):
     def make(**parameters):
         meta = json.loads((SAMPLE / "meta.json").read_text())
         known = {"model": "tiny", "map": str(SAMPLE / "satellite"), "heading_yaw_deg": NORTH_DEG, "threads": 1}
+        known["runtime"] = "torch"
         world = worlds(open_engine=load_engine, **(known | {"max_image_age_s": 60.0} | parameters))
         world.place = meta["panorama_latitude"], meta["panorama_longitude"]
         return world

@@ -14,7 +14,7 @@ import cv2
 from geodistill_core.errors import ConfigError
 from geodistill_core.evaluation.bench.map_cache import bench_cache
 from geodistill_core.evaluation.bench.map_drive import MapDriveOptions, bench_map_drive
-from geodistill_core.evaluation.bench.networks import processor
+from geodistill_core.runtime.device import processor
 
 COLD_START_LIMIT_S = 2.0
 WARM_LIMIT_MS = 3.0

@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from geodistill_core.evaluation.bench.backbones import stand_in
 from geodistill_core.models.backbones.dinov2 import FrozenDinov2
 from geodistill_core.models.base import AnyNetwork, Geometry, GroundInput, MapInput
 from geodistill_core.models.registry import architecture, build
+from geodistill_core.runtime.device import processor
 from geodistill_core.types import Array, CameraModel, GroundImage, forward_optical_mount
 
 STAGES = ("map", "ground", "match")
@@ -59,20 +58,18 @@ def inputs(network: AnyNetwork) -> tuple[MapInput, GroundInput]:
     size = network.map_size_px or _ANY_SIZE_PX
     rgb = torch.from_numpy(_picture(rng, size, size)).permute(2, 0, 1).unsqueeze(0).float() / 255.0
     tile = MapInput(rgb, torch.ones(1, size, size), torch.tensor([network.metres_per_pixel]))
+    return tile, network.prepare_ground(inputs_image(network, rng))
+
+
+def inputs_image(network: AnyNetwork, rng: np.random.Generator | None = None) -> GroundImage:
+    """A smooth ground image of a kind that the network reads: a panorama, or a pinhole image of KITTI's size."""
+    rng = rng or np.random.default_rng(_SEED)
+    panorama = GroundImage.panorama(_picture(rng, 1024, 2048), height_m=2.0)
     try:
-        ground = network.prepare_ground(GroundImage.panorama(_picture(rng, 1024, 2048)))
+        network.prepare_ground(panorama)
     except ConfigError:  # reads pinhole images only
-        mount = forward_optical_mount(1.65)
-        ground = network.prepare_ground(GroundImage.pinhole(_picture(rng, 375, 1242), _CAMERA, mount))
-    return tile, ground
-
-
-def processor() -> str:
-    """The CPU's name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())
+        return GroundImage.pinhole(_picture(rng, 375, 1242), _CAMERA, forward_optical_mount(1.65))
+    return panorama
 
 
 def _timed(call: Callable[[], Any]) -> tuple[Any, float]:

@@ -23,7 +23,7 @@ from geodistill_core.bags.reader import DriveReader, read_drive
 from geodistill_core.bags.topics import StreamKind
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import ConfigError
-from geodistill_core.evaluation.bench.networks import processor
+from geodistill_core.evaluation.bench.pictures import natural
 from geodistill_core.evaluation.outcome import RESULTS
 from geodistill_core.evaluation.replay import locate_frame, replay
 from geodistill_core.evaluation.report.images import encode_jpeg
@@ -35,7 +35,8 @@ from geodistill_core.localization import Localizer, LocalizerConfig
 from geodistill_core.localization.readings import AttitudeReading, MotionReading
 from geodistill_core.maps import RasterSource, open_map, write_mbtiles
 from geodistill_core.models.checkpoint import load_checkpoint
-from geodistill_core.types import Array, Estimate, GeoPoint, GroundImage, Prior, level_mount
+from geodistill_core.runtime.device import processor
+from geodistill_core.types import Estimate, GeoPoint, GroundImage, Prior, level_mount
 
 IMAGE_PX = (1024, 2048)
 OVERHEAD_LIMIT_MS = 5.0
@@ -127,7 +128,7 @@ def _intake(reader: DriveReader, localizer: Localizer) -> tuple[float, float]:
     for raw in reader.source.messages([reader.topics[StreamKind.IMAGE]]):
         message, tilt = reader.source.decode(raw), float(rolls.normal(0.0, 0.01))
         before_s = time.process_time()
-        rgb = decode_compressed(message)
+        rgb = decode_compressed(message, panorama=True)
         decoded_s = time.process_time()
         localizer.network.prepare_ground(GroundImage(rgb, 1, reader.mount(), roll_rad=tilt, pitch_rad=-tilt))
         whole.append(time.process_time() - before_s)
@@ -140,10 +141,10 @@ def _write_drive(folder: Path, frames: int) -> Path:
     odometry at 50 Hz, GNSS at 5 Hz."""
     rng, local = np.random.default_rng(_SEED), LocalFrame(_DATUM)
     side = round(_MAP_M / _MAP_PX_M)
-    source = RasterSource(_natural(rng, side, side), _DATUM, _MAP_PX_M, "made up")
+    source = RasterSource(natural(rng, side, side), _DATUM, _MAP_PX_M, "made up")
     bag = folder / "drive.mcap"
     write_mbtiles(bag.with_suffix(".mbtiles"), source, source.bounds(), 19, attribution="made up", image_format="jpg")
-    pictures = [encode_jpeg(_natural(rng, *IMAGE_PX), 90) for _ in range(_PICTURES)]
+    pictures = [encode_jpeg(natural(rng, *IMAGE_PX), 90) for _ in range(_PICTURES)]
     with DriveWriter(bag, level_mount(2.0), datum=_DATUM, map_name="drive.mbtiles") as drive:
         for number in range(frames * 10):  # 100 Hz
             stamp_ns = _START_NS + number * 10_000_000
@@ -158,12 +159,3 @@ def _write_drive(folder: Path, frames: int) -> Path:
                 drive.truth(stamp_ns, Truth(truth.latitude, truth.longitude, 0.0))
                 drive.image(stamp_ns, pictures[number // 10 % _PICTURES])
     return bag
-
-
-def _natural(rng: np.random.Generator, height: int, width: int) -> Array:
-    """Noise whose amplitude falls with frequency, as a photograph's does: [H, W, 3] uint8."""
-    picture = np.zeros((height, width, 3), np.float32)
-    for octave in range(1, 9):
-        small = rng.normal(0.0, 1.0, (max(2, height >> octave), max(2, width >> octave), 3)).astype(np.float32)
-        picture += cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC) * 2.0 ** (octave - 5)
-    return np.asarray(np.clip(128.0 + 12.0 * picture, 0, 255), np.uint8)

@@ -65,6 +65,7 @@ class LiveOptions:
             *(sys.executable, "-m", MODULE, str(self.drive), "--map", str(self.map), "--model", self.plan.model),
             *("-o", str(self.results), "--json", str(summary), "--rate", str(self.rate)),
             *("-p", f"prior:={self.plan.prior}", "-p", f"threads:={self.threads}"),
+            *("-p", f"runtime:={self.plan.runtime}"),
             *(
                 []
                 if self.plan.orientation_model is None

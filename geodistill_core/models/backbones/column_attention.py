@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geodistill_core.models.portable import is_portable
+
 _GROUP = 32
 
 
@@ -38,6 +40,8 @@ def group_by_column(column: Tensor, width: int) -> ColumnGroups:
     """
     B = column.shape[0]
     entry = column.floor().clamp(-1, width - 1).long() + 1
+    if is_portable():
+        return _portable_groups(entry[0], width + 1)
     entry = (entry + torch.arange(B, device=entry.device).unsqueeze(1) * (width + 1)).flatten()
     count = torch.bincount(entry, minlength=B * (width + 1))
     groups = (count + _GROUP - 1) // _GROUP
@@ -47,6 +51,21 @@ def group_by_column(column: Tensor, width: int) -> ColumnGroups:
     pair = torch.repeat_interleave(torch.arange(len(groups), device=entry.device), groups)
     slot = torch.empty_like(order).scatter_(0, order, place)
     cell = torch.zeros(len(pair) * _GROUP, dtype=torch.long, device=entry.device).scatter_(0, place, order)
+    return ColumnGroups(cell.view(-1, _GROUP), slot, pair)
+
+
+def _portable_groups(entry: Tensor, entries: int) -> ColumnGroups:
+    """Groups of one image's cells [n]; as many as there could ever be, the last ones spare."""
+    most = len(entry) // _GROUP + entries
+    of_entry = (
+        entry.unsqueeze(1) == torch.arange(entries)
+    ).float()  # whole numbers, which TensorRT sums as floats only
+    groups = (of_entry.sum(dim=0) / _GROUP).ceil()
+    ends = groups.cumsum(0)
+    rank = (of_entry.cumsum(0) * of_entry).sum(dim=1) - 1
+    slot = ((ends - groups)[entry] * _GROUP + rank).long()
+    pair = (ends.unsqueeze(0) <= torch.arange(most).unsqueeze(1)).sum(dim=1).clamp(max=entries - 1)
+    cell = torch.zeros(most * _GROUP, dtype=torch.long).scatter(0, slot, torch.arange(len(entry)))
     return ColumnGroups(cell.view(-1, _GROUP), slot, pair)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geodistill_core.models.derived import Derived
+from geodistill_core.models.portable import is_portable
 
 Padding = Literal["zeros", "circular", "reflect"]
 BLOCK_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
@@ -82,8 +83,10 @@ class ConvNorm(nn.Module):
     def pointwise(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
         """A 1 x 1 convolution outside training as a product of rows of pixels; `gate` [B, in, 1, 1] scales its input.
 
-        The gate is laid on the weights, which are fewer than the pixels.
+        The gate is laid on the weights, which are fewer than the pixels. In portable form it is a plain convolution.
         """
+        if is_portable():
+            return F.conv2d(x if gate is None else x * gate, *self.folded())
         (B, C, H, W), (weight, bias) = x.shape, self.folded()
         rows, columns = x.permute(0, 2, 3, 1).reshape(B, H * W, C), weight.flatten(1).t().expand(B, C, -1)
         columns = columns if gate is None else columns * gate.view(B, C, 1)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from geodistill_core.models.portable import is_portable
+
 _TILE = 4
 _WINDOW = _TILE + 2
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # near one: rounding stays close to that of a direct convolution
@@ -44,9 +46,9 @@ def _transformed(matrix: Tensor, weight: Tensor) -> Tensor:
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, skip: int = 0) -> Tensor:
     """3x3 convolution [B, H - skip, W, K] of x [B, H, W, C] with zero padding, without its first `skip` (0, 1) rows.
 
-    Gradients, accelerators and other types than float32 get the library's convolution.
+    Gradients, accelerators, the portable form and other types than float32 get the library's convolution.
     """
-    if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
+    if is_portable() or torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
         return F.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=1).permute(0, 2, 3, 1)[:, skip:]
     B, H, W, C = x.shape
     height = H - skip

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.models.backbones.fast_convolution import convolve
+from geodistill_core.models.portable import is_portable
 
 NARROW = ((128, 64), (64, 16), (64, 4))
 """Hidden and output channels of the decoder's stages (levels 1, 2, 3) in G2SWeakly and GeoDistill."""
@@ -129,6 +130,8 @@ class VggEncoder(nn.Module):
     def forward(self, image: Band, *, full: bool) -> VggMaps:
         """Maps of images [B, 3, H, W] in 0..1, H and W divisible by 8; the one at 1/1 only if `full`."""
         unpooled = self._full(image) if full else None
+        if unpooled is None and is_portable():
+            unpooled = self._full(image)
         half = _rectify_in_place(self._pooled_in_strips(image) if unpooled is None else _pool(unpooled))
         quarter = _rectify_in_place(_pool(self._chain(half, self.conv5, self.conv7)))
         return VggMaps(_pool(self._chain(quarter, self.conv10, self.conv12, self.conv14)), quarter, half, unpooled)

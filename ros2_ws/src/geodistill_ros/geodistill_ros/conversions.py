@@ -28,14 +28,14 @@ class FrameError(DatasetError):
         self.reason = reason
 
 
-def rgb_of(msg: Any) -> Array:
+def rgb_of(msg: Any, *, panorama: bool = False) -> Array:
     """`sensor_msgs/Image` or `CompressedImage` to H x W x 3 uint8 RGB; raises ImageError.
 
     The core decodes the 8-bit encodings by itself, with or without ROS; cv_bridge, where it is installed,
     adds the rest (YUV, 16 bit).
     """
     if hasattr(msg, "format"):
-        return decode_compressed(msg)
+        return decode_compressed(msg, panorama=panorama)
     bridge = _cv_bridge()
     if msg.encoding in SUPPORTED_ENCODINGS or bridge is None:
         return decode_image(msg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -15,6 +16,8 @@ from geodistill_core.localization.ahead import Ahead
 from geodistill_core.maps import open_map
 from geodistill_core.maps.live import LiveMap, live_map
 from geodistill_core.maps.prefetch import Prefetcher
+from geodistill_core.runtime.attach import Attached
+from geodistill_core.runtime.ladder import RuntimeOptions
 from geodistill_core.types import Estimate, GroundImage, Prior
 from geodistill_ros.parameters import NodeParameters
 
@@ -30,7 +33,8 @@ class Locating(Protocol):
 class Engine:
     """A localizer, how to release it, whether its covariance is calibrated, and what it is made of.
 
-    `ahead` is told where the vehicle drives; `live` is the map where it is a remote one.
+    `ahead` is told where the vehicle drives; `live` is the map where it is a remote one; `runtime` tells what runs the
+    network.
     """
 
     localizer: Locating
@@ -39,6 +43,7 @@ class Engine:
     facts: dict[str, str]
     ahead: Ahead | None = None
     live: LiveMap | None = None
+    runtime: Attached | None = None
 
 
 EngineFactory = Callable[[NodeParameters], Engine]
@@ -67,6 +72,7 @@ def load_engine(settings: NodeParameters) -> Engine:
     except BaseException:
         source.close()
         raise
+    runtime = Attached(localizer, _runtime_options(settings), background=True)
     live = source if isinstance(source, LiveMap) else None
     prefetcher = None if live is None else prefetcher_of(live, localizer)
     ahead = Ahead(localizer.prepare, prefetcher).start()
@@ -74,6 +80,7 @@ def load_engine(settings: NodeParameters) -> Engine:
     def close() -> None:
         # The source first: it ends the requests that the threads wait for.
         source.close()
+        runtime.close()
         ahead.close()
 
     facts = {
@@ -83,7 +90,12 @@ def load_engine(settings: NodeParameters) -> Engine:
         "attribution": source.attribution,
         "threads": str(torch.get_num_threads()),
     }
-    return Engine(localizer, close, localizer.manifest.calibration is not None, facts, ahead, live)
+    return Engine(localizer, close, localizer.manifest.calibration is not None, facts, ahead, live, runtime)
+
+
+def _runtime_options(settings: NodeParameters) -> RuntimeOptions:
+    cache = Path(settings.runtime_cache) if settings.runtime_cache else None
+    return RuntimeOptions(settings.runtime, settings.runtime_precision, cache, settings.runtime_build_limit_s)
 
 
 def prefetcher_of(live: LiveMap, localizer: Localizer) -> Prefetcher:

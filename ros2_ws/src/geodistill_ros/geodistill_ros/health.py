@@ -6,8 +6,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from geodistill_ros.conditions import Health
 from geodistill_ros.counters import Counters
-from geodistill_ros.diagnostics import Health
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.session import Session
 
@@ -38,6 +38,9 @@ def health_of(
     ages = {name: now - arrived for name, arrived in list(session.arrivals_s.items())}
     progress = session.pipeline.progress
     values |= session.engine.facts
+    runtime = session.engine.runtime
+    if runtime is not None:
+        values |= runtime.facts()
     values |= {name: str(count) for name, count in session.sensors.refused().items()}
     values |= {f"age_s.{name}": f"{age:.3f}" for name, age in ages.items()}
     if session.map_ahead is not None:
@@ -65,5 +68,6 @@ def health_of(
         calibrated=session.engine.calibrated,
         newest_drop=progress.newest_drop,
         map_trouble="" if session.map_ahead is None else session.map_ahead.trouble(),
+        runtime_trouble="" if runtime is None else runtime.trouble(),
         values=values,
     )

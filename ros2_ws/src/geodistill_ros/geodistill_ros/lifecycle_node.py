@@ -20,9 +20,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, NavSatFix
 from std_srvs.srv import Trigger
 
 from geodistill_core.errors import GeodistillError
+from geodistill_ros.conditions import ERROR, Health, judge
 from geodistill_ros.counters import Counters
 from geodistill_ros.declare import DeclaredParameters
-from geodistill_ros.diagnostics import ERROR, Health, diagnostic_array, judge
+from geodistill_ros.diagnostics import diagnostic_array
 from geodistill_ros.engine import EngineFactory, load_engine
 from geodistill_ros.guards import ThrottledLog, guarded
 from geodistill_ros.health import health_of

@@ -67,6 +67,20 @@ class NodeParameters(BaseModel):
         "Whether GNSS weighs the heat map (gaussian) or only places the search window (flat: the image's "
         "likelihood alone, for filters that fuse the same GNSS themselves).",
     )
+    runtime: Literal["auto", "tensorrt", "onnxruntime", "openvino", "torch"] = _parameter(
+        "auto",
+        "What runs the network: a back end by name, or the best one that is installed. The first image starts "
+        "compiling, which is done once on a machine, in the background; torch serves meanwhile.",
+    )
+    runtime_precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = _parameter(
+        "auto",
+        "Numbers that the compiled network computes with: auto is bf16 on GPUs, and on processors that multiply in it "
+        "with OpenVINO, otherwise fp32. Where poses would differ from torch's, the next safer one is taken.",
+    )
+    runtime_cache: str = _parameter("", "Folder of compiled networks; empty for the user's cache folder.")
+    runtime_build_limit_s: float = _parameter(
+        1800.0, "Compiling is given up after this long, and torch goes on.", ge=1.0, le=86400.0
+    )
     threads: int = _parameter(0, "CPU threads of the network; 0 leaves the choice to torch.", ge=0, le=256)
     autostart: bool = _parameter(
         False, "Configure and activate at start, without a lifecycle manager.", change=Change.START

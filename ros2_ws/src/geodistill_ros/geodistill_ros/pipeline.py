@@ -127,7 +127,7 @@ class Pipeline:
     def _ground_image(self, job: Job, prior: FramePrior) -> GroundImage:
         camera = self._camera.model()
         T_base_camera = self._mount.lookup(job.message.header.frame_id)
-        rgb = rgb_of(job.message)
+        rgb = rgb_of(job.message, panorama=camera is None)
         try:
             return GroundImage(
                 rgb, job.stamp_ns, T_base_camera, camera, prior.roll_rad, prior.pitch_rad, self._sigma_height_m

@@ -35,6 +35,7 @@ def node_parameters(reader: DriveReader, map_path: Path, model: str, chosen: Map
         "image_transport": "compressed" if _compressed(reader) else "raw",
         "heading_source": "imu" if reader.heading_source is HeadingSource.ATTITUDE else "course",
         "max_image_future_s": _FUTURE_TOLERANCE_S,
+        "runtime": "torch",  # the same answers on every machine, from the first image on
         "publish_overlay": True,
         "publish_heatmap": True,
         **mount_parameters(reader.mount(), kind),

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenVINO on the processor."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geodistill_core.errors import RuntimeBackendError
+from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision
+
+_SINK = "/sink_port_0"
+_TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+class OpenVinoBackend:
+    """fp32; bf16 in the encoder of the ground, where time presses; int8 where files were quantised.
+
+    As many threads as torch uses.
+    """
+
+    name = "openvino"
+    on_processor = True
+    precisions: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+
+    def compile(self, call: CallName, onnx: Path, precision: Precision) -> CompiledCall:
+        """See `Backend`."""
+        if precision not in self.precisions:
+            raise RuntimeBackendError(f"OpenVINO has no {precision} on processors; ask for fp32, bf16 or int8")
+        core = _core()
+        try:
+            compiled = core.compile_model(
+                core.read_model(str(onnx)),
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                    "INFERENCE_PRECISION_HINT": _TYPES[precision] if call == "encode_ground" else "f32",
+                },
+            )
+        except RuntimeError as error:
+            raise RuntimeBackendError(f"OpenVINO cannot build {onnx}: {error}; export it again") from error
+        return _Request(call, compiled)
+
+
+class _Request:
+    """One request, one caller at a time: tiles are encoded ahead by another thread."""
+
+    def __init__(self, call: CallName, compiled: Any) -> None:
+        self.call, self.request, self.lock = call, compiled.create_infer_request(), threading.Lock()
+        # tensors may have further names of what was optimised away
+        self.inputs = {x.node.friendly_name: tuple(x.shape) for x in compiled.inputs}
+        self.outputs = {x.node.friendly_name.removesuffix(_SINK): tuple(x.shape) for x in compiled.outputs}
+
+    def __call__(self, tensors: Named) -> dict[str, Tensor]:
+        feeds = [np.ascontiguousarray(tensors[name].detach().cpu().numpy()) for name in self.inputs]
+        with self.lock:
+            try:
+                found = self.request.infer(feeds, share_inputs=True)
+            except RuntimeError as error:
+                raise RuntimeBackendError(f"OpenVINO failed in {self.call}: {error}") from error
+            return {name: torch.from_numpy(found[i].copy()) for i, name in enumerate(self.outputs)}
+
+
+def save_ir(folder: Path) -> None:
+    """Write the ONNX files of a folder as OpenVINO's own .xml and .bin beside them, in full precision.
+
+    Raises:
+        RuntimeBackendError: OpenVINO is not installed.
+    """
+    openvino = require_openvino()
+    for path in sorted(folder.glob("*.onnx")):
+        openvino.save_model(_core().read_model(str(path)), str(path.with_suffix(".xml")), compress_to_fp16=False)
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the life of the process; raises what `require_openvino` raises.
+
+    Each that compiles for processors gives its thread a stack for signal handlers, and takes it away at its own end. Of
+    two that do not end in the reverse order the later one restores a stack that is gone, and the next signal kills.
+    """
+    return require_openvino().Core()
+
+
+def require_openvino() -> Any:
+    """The library.
+
+    Raises:
+        RuntimeBackendError: it cannot be imported.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise RuntimeBackendError(
+            f"OpenVINO is not at hand ({error}); install it: pip install 'geodistill[deploy]'"
+        ) from error
+    return openvino
