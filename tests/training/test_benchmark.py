@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark: what its plan trains, how errors are measured, and when a reduction may be claimed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from geodistill_core.errors import ConfigError
 from geodistill_core.models.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "training/geodistill_training/benchmark/results.json"
 CITIES = tuple(f"city-{i // 10}" for i in range(200))
 
 
@@ -165,3 +167,13 @@ def test_a_whole_plan_runs_and_what_is_done_is_not_done_again(tmp_path):
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("errors.npz")}
     assert run(plan, tmp_path / "runs", machine, jobs=2) == found
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("errors.npz")} == written
+
+
+def test_the_results_that_are_told_are_those_of_the_shipped_plan():
+    results = json.loads(RESULTS.read_text())
+    assert results["plan"] == load_plan().model_dump(mode="json")
+    assert {name: found["seeds"] for name, found in results["variants"].items()} == {
+        name: len(variant.seeds or load_plan().seeds) for name, variant in load_plan().variants.items()
+    }
+    table = as_markdown(results).strip()
+    assert table in (ROOT / "training/README.md").read_text(), "paste table.md into training/README.md"
