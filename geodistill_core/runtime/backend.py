@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from torch import Tensor
 
+from geodistill_core.errors import RuntimeBackendError
 from geodistill_core.models.base import AnyNetwork
 
 CallName = Literal["encode_map", "encode_ground", "match"]
@@ -71,3 +73,17 @@ def compile_calls(
     left_to_torch = network.compared_by_torch and backend.on_processor
     wanted = (call for call in CALLS if call != "match" or not left_to_torch)
     return {call: backend.compile(call, paths[call], precision) for call in wanted}
+
+
+def deployed(module: str) -> Any:
+    """A library of the extra `deploy`.
+
+    Raises:
+        RuntimeBackendError: it cannot be imported.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise RuntimeBackendError(
+            f"{module} is not at hand ({error}); install it: pip install 'geodistill[deploy]'"
+        ) from error

@@ -14,7 +14,7 @@ import torch
 
 from geodistill_core.errors import RuntimeBackendError
 from geodistill_core.models.base import AnyNetwork
-from geodistill_core.runtime.backend import CallName
+from geodistill_core.runtime.backend import CallName, deployed
 from geodistill_core.runtime.calls import Call, calls_of
 from geodistill_core.runtime.lint import OPSET, lint
 from geodistill_core.runtime.profile import Profile
@@ -43,7 +43,8 @@ def _write(call: Call, path: Path) -> Path:
 
 
 def _program(call: Call) -> Any:
-    require_onnx()
+    for library in ("onnx", "onnxscript"):
+        deployed(library)
     with torch.no_grad(), _quiet():
         try:
             program = torch.onnx.export(
@@ -66,21 +67,6 @@ def _hypot(x: Any, y: Any) -> Any:
     from onnxscript import opset18 as op
 
     return op.Sqrt(op.Add(op.Mul(x, x), op.Mul(y, y)))
-
-
-def require_onnx() -> None:
-    """Say how to install the exporter where it is missing.
-
-    Raises:
-        RuntimeBackendError: onnx or onnxscript cannot be imported.
-    """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise RuntimeBackendError(
-            f"export needs onnx and onnxscript ({error}); install them: pip install 'geodistill[deploy]'"
-        ) from error
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from geodistill_core.errors import ConfigError, RuntimeBackendError
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.manifest import Manifest
 from geodistill_core.runtime import device
-from geodistill_core.runtime.backend import CALLS, SAFER, Backend, Precision, compile_calls
+from geodistill_core.runtime.backend import CALLS, SAFER, Backend, Precision, compile_calls, deployed
 from geodistill_core.runtime.build import BUILT_NAME, model_hash, start_build
 from geodistill_core.runtime.cache import EngineCache, EngineKey, Say, default_cache_folder
 from geodistill_core.runtime.child import BuildStoppedError
@@ -189,13 +189,13 @@ def backend(name: str, say: Say = lambda text: None) -> Backend:
             raise RuntimeBackendError("torch finds no CUDA device for TensorRT; check the driver and torch's build")
         return found
     if name == "onnxruntime":
-        from geodistill_core.runtime.onnxruntime_backend import OnnxRuntimeBackend, require_onnxruntime
+        from geodistill_core.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
-        require_onnxruntime()
+        deployed("onnxruntime")
         return OnnxRuntimeBackend()
-    from geodistill_core.runtime.openvino_backend import OpenVinoBackend, require_openvino
+    from geodistill_core.runtime.openvino_backend import OpenVinoBackend
 
-    require_openvino()
+    deployed("openvino")
     return OpenVinoBackend()
 
 

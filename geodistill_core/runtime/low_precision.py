@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geodistill_core.errors import RuntimeBackendError
-from geodistill_core.runtime.backend import Precision
+from geodistill_core.runtime.backend import Precision, deployed
 
 if TYPE_CHECKING:
     import onnx
@@ -27,11 +27,7 @@ def with_low_precision(path: Path, precision: Precision) -> bytes:
     Raises:
         RuntimeBackendError: int8 is asked for and the graph was not calibrated; or onnx is not installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise RuntimeBackendError(f"onnx is not installed ({error}); pip install 'geodistill[deploy]'") from error
-
+    onnx = deployed("onnx")
     model = onnx.load(path)
     if precision in ("bf16", "fp16"):
         _Rewritten(model, onnx.TensorProto.BFLOAT16 if precision == "bf16" else onnx.TensorProto.FLOAT16).apply()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from geodistill_core.errors import RuntimeBackendError
-from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision
+from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision, deployed
 
 
 class OnnxRuntimeBackend:
@@ -25,7 +25,7 @@ class OnnxRuntimeBackend:
         """See `Backend`."""
         if precision not in self.precisions:
             raise RuntimeBackendError(f"ONNX Runtime has no {precision} on processors; ask for fp32 or int8")
-        ort = require_onnxruntime()
+        ort = deployed("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
@@ -51,18 +51,3 @@ class _Session:
         except Exception as error:
             raise RuntimeBackendError(f"ONNX Runtime failed in {self.call}: {error}") from error
         return {name: torch.from_numpy(value) for name, value in zip(self.outputs, found, strict=True)}
-
-
-def require_onnxruntime() -> Any:
-    """The library.
-
-    Raises:
-        RuntimeBackendError: it cannot be imported.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise RuntimeBackendError(
-            f"ONNX Runtime is not at hand ({error}); install it: pip install 'geodistill[deploy]'"
-        ) from error
-    return onnxruntime

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from geodistill_core.errors import RuntimeBackendError
-from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision
+from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision, deployed
 
 _SINK = "/sink_port_0"
 _TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -74,31 +74,16 @@ def save_ir(folder: Path) -> None:
     Raises:
         RuntimeBackendError: OpenVINO is not installed.
     """
-    openvino = require_openvino()
+    openvino = deployed("openvino")
     for path in sorted(folder.glob("*.onnx")):
         openvino.save_model(_core().read_model(str(path)), str(path.with_suffix(".xml")), compress_to_fp16=False)
 
 
 @functools.cache
 def _core() -> Any:
-    """One for the life of the process; raises what `require_openvino` raises.
+    """One for the life of the process; raises what `deployed` raises.
 
     Each that compiles for processors gives its thread a stack for signal handlers, and takes it away at its own end. Of
     two that do not end in the reverse order the later one restores a stack that is gone, and the next signal kills.
     """
-    return require_openvino().Core()
-
-
-def require_openvino() -> Any:
-    """The library.
-
-    Raises:
-        RuntimeBackendError: it cannot be imported.
-    """
-    try:
-        import openvino
-    except ImportError as error:
-        raise RuntimeBackendError(
-            f"OpenVINO is not at hand ({error}); install it: pip install 'geodistill[deploy]'"
-        ) from error
-    return openvino
+    return deployed("openvino").Core()

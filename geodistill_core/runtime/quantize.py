@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from geodistill_core.runtime.backend import CallName
+from geodistill_core.runtime.backend import CallName, deployed
 from geodistill_core.runtime.calibration import Frame
 from geodistill_core.runtime.network import tensors_of
-from geodistill_core.runtime.onnxruntime_backend import require_onnxruntime
 
 _ENCODERS: tuple[CallName, ...] = ("encode_map", "encode_ground")
 
@@ -32,7 +31,7 @@ def quantize(paths: Mapping[CallName, Path], frames: Iterable[Frame], *, symmetr
     Raises:
         RuntimeBackendError: ONNX Runtime, which quantises, is not installed.
     """
-    require_onnxruntime()
+    deployed("onnxruntime")
     seen = list(frames)
     for call in _ENCODERS:
         sources = [tiles if call == "encode_map" else ground for ground, tiles in seen]

@@ -57,9 +57,8 @@ def group_by_column(column: Tensor, width: int) -> ColumnGroups:
 def _portable_groups(entry: Tensor, entries: int) -> ColumnGroups:
     """Groups of one image's cells [n]; as many as there could ever be, the last ones spare."""
     most = len(entry) // _GROUP + entries
-    of_entry = (
-        entry.unsqueeze(1) == torch.arange(entries)
-    ).float()  # whole numbers, which TensorRT sums as floats only
+    # whole numbers, which TensorRT sums as floats only
+    of_entry = (entry.unsqueeze(1) == torch.arange(entries)).float()
     groups = (of_entry.sum(dim=0) / _GROUP).ceil()
     ends = groups.cumsum(0)
     rank = (of_entry.cumsum(0) * of_entry).sum(dim=1) - 1
