@@ -14,13 +14,13 @@ from torch import Tensor
 
 from geodistill_core.errors import RuntimeBackendError
 from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision, deployed
+from geodistill_core.runtime.device import processor_has_bf16
 
 _SINK = "/sink_port_0"
-_TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoBackend:
-    """fp32; bf16 in the encoder of the ground, where time presses; int8 where files were quantised.
+    """fp32; bf16 in the encoder of the ground, where time presses; int8 where files were quantised, between them bf16.
 
     As many threads as torch uses.
     """
@@ -34,6 +34,7 @@ class OpenVinoBackend:
         if precision not in self.precisions:
             raise RuntimeBackendError(f"OpenVINO has no {precision} on processors; ask for fp32, bf16 or int8")
         core = _core()
+        low = precision == "bf16" or (precision == "int8" and processor_has_bf16())
         try:
             compiled = core.compile_model(
                 core.read_model(str(onnx)),
@@ -41,7 +42,7 @@ class OpenVinoBackend:
                 {
                     "PERFORMANCE_HINT": "LATENCY",
                     "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-                    "INFERENCE_PRECISION_HINT": _TYPES[precision] if call == "encode_ground" else "f32",
+                    "INFERENCE_PRECISION_HINT": "bf16" if low and call == "encode_ground" else "f32",
                 },
             )
         except RuntimeError as error:
