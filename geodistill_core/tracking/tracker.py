@@ -9,14 +9,12 @@ inputs give the same track to the bit.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from threading import RLock
 
 import numpy as np
 
 from geodistill_core.geometry.angles import wrap
-from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.localization.planar_pose import PlanarPose, geo_pose, placed, planar_pose
+from geodistill_core.localization.planar_pose import PlanarPose, geo_pose, planar_pose
 from geodistill_core.localization.protection import protection_level
 from geodistill_core.localization.readings import FramePrior, Readings
 from geodistill_core.models.manifest import TrackCalibration
@@ -28,6 +26,7 @@ from geodistill_core.tracking.heat import Evidence
 from geodistill_core.tracking.innovation import Innovation
 from geodistill_core.tracking.judgement import Judge
 from geodistill_core.tracking.motion import Motion, motion_over
+from geodistill_core.tracking.plane import Plane
 from geodistill_core.tracking.pose import TrackedPose
 from geodistill_core.tracking.reckoning import carried
 from geodistill_core.tracking.separations import Separations
@@ -35,7 +34,6 @@ from geodistill_core.tracking.states import FOLLOWING, TrackState, Transition
 from geodistill_core.tracking.summary import Summary, in_vehicle_axes
 from geodistill_core.types import Array, Estimate, GeoPoint, Prior, Status
 
-_REANCHOR_M = 1_000.0
 _MAX_PRIOR_SIGMA_M = 1_000.0
 _LEAST_SEARCH_RAD = math.radians(2.7)
 
@@ -53,7 +51,7 @@ class Tracker:
         self._set: Prior | None = None
         self._stamp_ns = 0
         self._map_sigma_m = 0.0
-        self._frame = LocalFrame(GeoPoint(0.0, 0.0))
+        self._plane = Plane(GeoPoint(0.0, 0.0))
         self._innovation = Innovation(self.config.innovation_m)
         self._separations = Separations(self.config.separation_s)
 
@@ -172,13 +170,13 @@ class Tracker:
     def _begin(self, estimate: Estimate, frame_prior: FramePrior) -> None:
         prior = self._set or frame_prior.prior
         self._set = None
-        self._frame = LocalFrame(GeoPoint(estimate.tile.center.latitude, estimate.tile.center.longitude))
+        self._plane = Plane(estimate.tile.center)
         self._cloud = Cloud(self.config)
         self._innovation = Innovation(self.config.innovation_m)
         self._separations = Separations(self.config.separation_s)
         self._judge.begin(estimate.stamp_ns, None if frame_prior.fix is None else frame_prior.fix.stamp_ns)
-        evidence = Evidence(estimate.heatmap, self._frame, self.config.least_ratio)
-        center, yaw = self._placed(prior.latitude, prior.longitude, prior.yaw_enu_rad)
+        evidence = Evidence(estimate.heatmap, self._plane.frame, self.config.least_ratio)
+        center, yaw = self._plane.placed(prior.latitude, prior.longitude, prior.yaw_enu_rad)
         self._cloud.start(evidence, center, prior.sigma_m, yaw, prior.sigma_yaw_rad, frame_prior.speed_mps)
 
     def _step(self, estimate: Estimate, frame_prior: FramePrior, readings: Readings) -> Motion:
@@ -190,7 +188,7 @@ class Tracker:
         cloud.move(motion)
         before = carried(self._summary, motion, self.config)
         claimed = self._claimed(before)
-        fix = self._new_fix(frame_prior, before)
+        fix = self._new_fix(frame_prior)
         if fix is not None:
             at, sigma_m, fix_ns = fix
             cloud.learn_fix(at, sigma_m, fix_ns)
@@ -199,22 +197,22 @@ class Tracker:
         heading, sigma_yaw = frame_prior.prior.yaw_enu_rad, frame_prior.prior.sigma_yaw_rad
         if frame_prior.fix is not None:
             cloud.learn_heading(heading, sigma_yaw, motion.seconds)
-        seen = planar_pose(estimate, self._frame)
+        seen = planar_pose(estimate, self._plane.frame)
         seen_pose = np.array([seen.east_m, seen.north_m, seen.yaw_rad])
         self._separations.judge_image(seen_pose, seen.covariance, before.pose, claimed, stamp_ns)
-        evidence = Evidence(estimate.heatmap, self._frame, self.config.least_ratio)
+        evidence = Evidence(estimate.heatmap, self._plane.frame, self.config.least_ratio)
         newest = None if fix is None else fix[0]
         self._judge.contradicted = cloud.learn_image(evidence, motion, newest)
         offset = in_vehicle_axes(seen_pose - cloud.summary().pose, float(before.pose[2]))
         self._innovation.learn(offset, motion.distance_m, motion.seconds)
         return motion
 
-    def _new_fix(self, frame_prior: FramePrior, before: Summary) -> tuple[Array, float, int] | None:
-        """The newest fix carried to the image, on the plane; None where it is old, or no vehicle could be there."""
+    def _new_fix(self, frame_prior: FramePrior) -> tuple[Array, float, int] | None:
+        """The newest fix carried to the image, on the plane, its sigma and stamp; None where it was taken before."""
         fix = frame_prior.fix
         if fix is None or fix.stamp_ns <= self._judge.fix_ns:
             return None
-        at, _ = self._placed(frame_prior.prior.latitude, frame_prior.prior.longitude, 0.0)
+        at, _ = self._plane.placed(frame_prior.prior.latitude, frame_prior.prior.longitude, 0.0)
         return at, fix.sigma_m, fix.stamp_ns
 
     def _conclude(self, stamp_ns: int, motion: Motion, *, image: bool) -> None:
@@ -243,7 +241,7 @@ class Tracker:
             return None
         P = self._claimed(summary)
         east, north, yaw = map(float, summary.pose)
-        pose = geo_pose(PlanarPose(east, north, yaw, P), self._frame)
+        pose = geo_pose(PlanarPose(east, north, yaw, P), self._plane.frame)
         return TrackedPose(
             stamp_ns,
             pose.latitude,
@@ -266,27 +264,16 @@ class Tracker:
             P[:2, :2] += np.outer(self._separations.gnss_offset, self._separations.gnss_offset) / 4.0
         return P
 
-    # Planes
-
-    def _placed(self, latitude: float, longitude: float, yaw_enu_rad: float) -> tuple[Array, float]:
-        east, north, turn = placed(self._frame, np.asarray(latitude), np.asarray(longitude))
-        return np.array([float(east), float(north)]), yaw_enu_rad + float(turn)
-
     def _keep_anchored(self) -> None:
-        """Move the plane along with the vehicle, so that its metres and directions are those of the place."""
+        """Move the plane along with the vehicle."""
         assert self._cloud is not None and self._summary is not None
-        east, north, yaw = map(float, self._summary.pose)
-        if math.hypot(east, north) < _REANCHOR_M:
+        moved = self._plane.moved_to(self._summary.pose)
+        if moved is None:
             return
-        moved = LocalFrame(self._frame.point(east, north))
-        origin = self._frame.origin
-        at_east, at_north, turn = placed(moved, np.asarray(origin.latitude), np.asarray(origin.longitude))
-        self._cloud.particles.transform(float(turn), float(at_east), float(at_north))
-        R = np.array([[math.cos(turn), -math.sin(turn), 0.0], [math.sin(turn), math.cos(turn), 0.0], [0.0, 0.0, 1.0]])
-        pose = np.array([0.0, 0.0, yaw + float(turn)])
-        self._summary = replace(self._summary, pose=pose, covariance=R @ self._summary.covariance @ R.T)
+        self._plane, turn, east_m, north_m = moved
+        self._cloud.particles.transform(turn, east_m, north_m)
+        self._summary = self._cloud.summary()
         self._separations.forget_way()
-        self._frame = moved
 
     def _forget(self) -> None:
         self._cloud = None
