@@ -81,6 +81,14 @@ def test_two_equal_modes_twenty_metres_apart_are_ambiguous_and_the_covariance_sp
     assert np.linalg.eigvalsh(result.covariance[:2, :2])[-1] >= 100
 
 
+def test_the_covariance_is_about_the_pose_and_not_about_the_mean_of_two_modes():
+    """A quarter of the mass 8 m to the east: 16 m^2 about the pose, 12 about the mean."""
+    sharp = np.diag([0.09, 0.09, 0.002])
+    found = heatmap(gaussian((-4.0, 1.0, 1.0), sharp, weight=0.75) + gaussian((4.0, 1.0, 1.0), sharp, weight=0.25))
+    P = covariance_about(found, Mode(-4.0, 1.0, 1.0, 0.75))
+    assert P[0, 0] == pytest.approx(16.0 + 0.09 + 0.25 / 12, abs=0.05)
+
+
 def test_modes_are_ordered_by_mass_and_carry_their_own_yaw():
     narrow = np.diag([0.2, 0.2, 0.004])
     p = gaussian((-8, 4, 0.9), narrow, weight=0.3) + gaussian((6, -3, 1.1), narrow, weight=0.7)
