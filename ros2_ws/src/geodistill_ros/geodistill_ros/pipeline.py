@@ -12,15 +12,15 @@ from typing import Any
 from geodistill_core.bags.images import ImageError
 from geodistill_core.errors import ConfigError, DatasetError, MapError, RuntimeBackendError
 from geodistill_core.localization.sensor_buffer import FramePrior, SensorGap
-from geodistill_core.types import Estimate, GroundImage, Prior
+from geodistill_core.types import GroundImage
 from geodistill_ros.camera import CameraState
 from geodistill_ros.conversions import FrameError, rgb_of
 from geodistill_ros.counters import Counters, Durations
-from geodistill_ros.engine import Locating
 from geodistill_ros.guards import ThrottledLog
 from geodistill_ros.messages import CovarianceError
 from geodistill_ros.mount import Mount, MountUnavailableError
 from geodistill_ros.sensors import SensorInputs
+from geodistill_ros.tracking import Answer, Answering
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,6 @@ class Job:
     message: Any
     stamp_ns: int
     arrived_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An estimate and the prior it started from."""
-
-    estimate: Estimate
-    prior: Prior
 
 
 class Progress:
@@ -72,7 +64,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        localizer: Locating,
+        answering: Answering,
         sensors: SensorInputs,
         camera: CameraState,
         mount: Mount,
@@ -82,7 +74,7 @@ class Pipeline:
         counters: Counters,
         log: ThrottledLog,
     ) -> None:
-        self._localizer = localizer
+        self._answering = answering
         self._sensors = sensors
         self._camera = camera
         self._mount = mount
@@ -107,14 +99,15 @@ class Pipeline:
             self.progress.newest_drop = f"{reason}: {error}"
             self._counters.add(f"dropped.{reason}")
             self._log.warning(f"dropped.{reason}", f"{type(error).__name__}: {error}")
+            self._answering.missed(job.stamp_ns, reason)
         finally:
             self.progress.stop()
 
     def _answer(self, job: Job) -> Answer | None:
         """Answer an image; None where the node was deactivated meanwhile."""
-        prior = self._sensors.prior_at(job.stamp_ns)
+        prior = self._sensors.prior_at(job.stamp_ns, self._answering.expected(job.stamp_ns))
         image = self._ground_image(job, prior)
-        answer = Answer(self._localizer.locate(image, prior.prior), prior.prior)
+        answer = self._answering.answer(image, prior)
         if not self._publish(answer):
             self._counters.add("dropped.deactivated")
             return None
