@@ -21,7 +21,6 @@ from geodistill_ros.counters import Counters
 from geodistill_ros.tracking import Answer
 
 FRAMES = 5
-_MIB = 1 << 20
 
 
 class DebugFrames:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from geodistill_core.tracking.tracked import Locating
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.localization import EstimateConfig, Localizer, LocalizerConfig
@@ -19,6 +18,7 @@ from geodistill_core.maps.prefetch import Prefetcher
 from geodistill_core.models.manifest import TrackCalibration
 from geodistill_core.runtime.attach import Attached
 from geodistill_core.runtime.ladder import RuntimeOptions
+from geodistill_core.tracking.tracked import Locating
 from geodistill_ros.parameters import NodeParameters
 
 
@@ -26,9 +26,9 @@ from geodistill_ros.parameters import NodeParameters
 class Engine:
     """A localizer, how to release it, whether its covariance is calibrated, and what it is made of.
 
-    The localizer leaves the GNSS out of its heat maps unless the output is `per_frame`. `track_calibration` is that of
-    poses tracked with it. `ahead` is told where the vehicle drives; `live` is the map where it is a remote one; `runtime` tells what runs the
-    network.
+    The localizer leaves the GNSS out of its heat maps unless the output is `per_frame`. `ahead` is told where the
+    vehicle drives; `live` is the map where it is a remote one; `runtime` tells what runs the network;
+    `track_calibration` is that of poses tracked with it.
     """
 
     localizer: Locating
@@ -86,8 +86,8 @@ def load_engine(settings: NodeParameters) -> Engine:
         "threads": str(torch.get_num_threads()),
     }
     tracking = localizer.manifest.tracking
-    calibration = tracking if settings.output == "tracked" else localizer.manifest.calibration
-    return Engine(localizer, close, calibration is not None, facts, ahead, live, runtime, tracking)
+    calibrated = localizer.manifest.calibration is not None and (settings.output != "tracked" or tracking is not None)
+    return Engine(localizer, close, calibrated, facts, ahead, live, runtime, tracking)
 
 
 def _runtime_options(settings: NodeParameters) -> RuntimeOptions:

@@ -66,7 +66,7 @@ class InputParameters(BaseModel):
     )
     mount_source: Literal["parameters", "tf"] = parameter(
         "parameters",
-        "Camera mount from the mount_* parameters, or from TF (base_frame to the image's frame_id); so the GNSS antenna.",
+        "Camera mount from the mount_* parameters, or from TF (base_frame to the image's frame_id). So the antenna.",
     )
     mount_x_m: float = parameter(0.0, "Camera position forward of the base frame.", ge=-20.0, le=20.0)
     mount_y_m: float = parameter(0.0, "Camera position left of the base frame.", ge=-20.0, le=20.0)

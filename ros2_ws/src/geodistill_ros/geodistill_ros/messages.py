@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geodistill_core.tracking.pose import TrackedPose
 from geometry_msgs.msg import PoseWithCovariance, PoseWithCovarianceStamped
 from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import Image, NavSatFix, NavSatStatus
@@ -31,6 +30,7 @@ from geodistill_core.localization.planar_pose import (
     planar_pose,
 )
 from geodistill_core.localization.planar_pose import covariance_36 as full_covariance
+from geodistill_core.tracking.pose import TrackedPose
 from geodistill_core.types import Array, Estimate, GeoPoint, Prior
 from geodistill_ros.parameters import NodeParameters
 

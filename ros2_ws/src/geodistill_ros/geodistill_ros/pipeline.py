@@ -16,7 +16,7 @@ from geodistill_core.types import GroundImage
 from geodistill_ros.camera import CameraState
 from geodistill_ros.conversions import FrameError, rgb_of
 from geodistill_ros.counters import Counters, Durations
-from geodistill_ros.guards import ThrottledLog
+from geodistill_ros.guards import ThrottledLog, guarded
 from geodistill_ros.messages import CovarianceError
 from geodistill_ros.mount import Mount, MountUnavailableError
 from geodistill_ros.sensors import SensorInputs
@@ -59,7 +59,7 @@ class Progress:
 
 
 class Pipeline:
-    """Decode, form the prior, locate, hand over to `publish`; runs in the worker thread."""
+    """Decode, form the prior, answer, hand over to `publish` and to `afterwards`; runs in the worker thread."""
 
     def __init__(
         self,
@@ -70,17 +70,18 @@ class Pipeline:
         mount: Mount,
         sigma_height_m: float,
         publish: Callable[[Answer], bool],
-        illustrate: Callable[[Answer], None],
+        afterwards: Callable[[Job, FramePrior, Answer], None],
         counters: Counters,
         log: ThrottledLog,
     ) -> None:
         self._answering = answering
+        self._missed = guarded("missed", counters, log, answering.missed)
         self._sensors = sensors
         self._camera = camera
         self._mount = mount
         self._sigma_height_m = sigma_height_m
         self._publish = publish
-        self._illustrate = illustrate
+        self._afterwards = afterwards
         self._counters = counters
         self._log = log
         self.progress = Progress()
@@ -89,9 +90,11 @@ class Pipeline:
         """Answer one image or count why not; never raises."""
         self.progress.start()
         try:
-            answer = self._answer(job)
-            if answer is not None:
-                self._illustrate(answer)
+            prior, answer = self._answer(job)
+            if answer is None:
+                self._counters.add("dropped.deactivated")
+            else:
+                self._afterwards(job, prior, answer)
         except Exception as error:
             reason = drop_reason(error)
             if reason in ("inference", "nonfinite"):
@@ -99,23 +102,22 @@ class Pipeline:
             self.progress.newest_drop = f"{reason}: {error}"
             self._counters.add(f"dropped.{reason}")
             self._log.warning(f"dropped.{reason}", f"{type(error).__name__}: {error}")
-            self._answering.missed(job.stamp_ns, reason)
+            self._missed(job.stamp_ns, reason)
         finally:
             self.progress.stop()
 
-    def _answer(self, job: Job) -> Answer | None:
-        """Answer an image; None where the node was deactivated meanwhile."""
+    def _answer(self, job: Job) -> tuple[FramePrior, Answer | None]:
+        """Prior and answer of an image; no answer where the node was deactivated meanwhile."""
         prior = self._sensors.prior_at(job.stamp_ns, self._answering.expected(job.stamp_ns))
         image = self._ground_image(job, prior)
         answer = self._answering.answer(image, prior)
         if not self._publish(answer):
-            self._counters.add("dropped.deactivated")
-            return None
+            return prior, None
         self.progress.failures_in_a_row = 0
         self.progress.latency_ms.add((time.monotonic() - job.arrived_s) * 1e3)
         self._counters.add("images.answered")
         self._counters.add(f"status.{answer.estimate.status.value}")
-        return answer
+        return prior, answer
 
     def _ground_image(self, job: Job, prior: FramePrior) -> GroundImage:
         camera = self._camera.model()

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from geodistill_core.localization.readings import FramePrior
+from geodistill_core.models.manifest import TrackCalibration
 from geodistill_core.tracking.pose import TrackedPose
 from geodistill_core.tracking.states import FOLLOWING, TrackState, Transition
 from geodistill_core.tracking.tracked import Locating, TrackedLocalizer
 from geodistill_core.tracking.tracker import Tracker
-
-from geodistill_core.localization.readings import FramePrior
-from geodistill_core.models.manifest import TrackCalibration
 from geodistill_core.types import Estimate, GroundImage, Prior
 from geodistill_ros.conversions import FrameError
 from geodistill_ros.counters import Counters

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import TransformStamped
@@ -14,7 +16,7 @@ from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.planar import Planar, map_from_odom
 from geodistill_ros.authority import Authority
 from geodistill_ros.counters import Counters
-from geodistill_ros.guards import ThrottledLog
+from geodistill_ros.guards import ThrottledLog, guarded
 from geodistill_ros.messages import header_of
 from geodistill_ros.odometry_poses import OdometryUnavailableError, open_odometry_poses
 from geodistill_ros.parameters import NodeParameters
@@ -45,9 +47,9 @@ class Transforms:
         self.authority.begin()
         self._placed, self._sent_ns = None, 0
         self._listeners = [
-            self._node.create_subscription(self._message, TF, self.authority.heard, _DYNAMIC),
+            self._node.create_subscription(self._message, TF, self._guard(self.authority.heard), _DYNAMIC),
             self._node.create_subscription(
-                self._message, TF_STATIC, lambda message: self.authority.heard(message, static=True), _STATIC
+                self._message, TF_STATIC, self._guard(partial(self.authority.heard, static=True)), _STATIC
             ),
         ]
 
@@ -92,6 +94,9 @@ class Transforms:
         self.authority.sent(transform)
         self._publisher.publish(self._message(transforms=[transform]))
         self._counters.add("tf.sent")
+
+    def _guard(self, callback: Callable[[Any], None]) -> Callable[..., None]:
+        return guarded("tf", self._counters, self._log, callback)
 
     def reset(self) -> None:
         """Forget the past, after the clock jumped back."""

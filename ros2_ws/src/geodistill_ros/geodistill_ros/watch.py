@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from geodistill_core.tracking.states import TrackState
-
 from geodistill_ros.conditions import MANY_FAILURES
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.pipeline import Progress
