@@ -109,9 +109,8 @@ def test_parameter_files_hold_legal_values(name):
 
 
 def test_layouts_show_topics_that_the_node_publishes():
-    published = {
-        f"/geodistill/{name}" for name in ("pose", "fix", "odometry", "state", "datum", "overlay", "heatmap")
-    } | {"/diagnostics"}
+    outputs = ("pose", "fix", "odometry", "state", "datum", "overlay", "heatmap")
+    published = {f"/geodistill/{name}" for name in outputs} | {"/diagnostics"}
     layout = json.loads((BRINGUP / "foxglove/localization.json").read_text())
     text = json.dumps(layout)
     assert set(re.findall(r"/geodistill/\w+", text)) <= published

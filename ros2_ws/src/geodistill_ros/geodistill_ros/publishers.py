@@ -41,9 +41,12 @@ class Outputs:
         self._overlay = self._make(Image, "~/overlay", 1)
         self._heatmap = self._make(OccupancyGrid, "~/heatmap", LATCHED)
         self._datum = self._make(NavSatFix, "~/datum", LATCHED)
-        likelihood = output == "likelihood"
-        self._pose = self._make(PoseWithCovarianceStamped, "~/likelihood" if likelihood else "~/pose", 10)
-        self._fix = None if likelihood else self._make(NavSatFix, "~/fix", 10)
+        self._fix = None
+        if output == "likelihood":
+            self._pose = self._make(PoseWithCovarianceStamped, "~/likelihood", 10)
+        else:
+            self._pose = self._make(PoseWithCovarianceStamped, "~/pose", 10)
+            self._fix = self._make(NavSatFix, "~/fix", 10)
         if output == "tracked":
             self._odometry = self._make(Odometry, "~/odometry", 10)
             self._state = self._make(String, "~/state", LATCHED)

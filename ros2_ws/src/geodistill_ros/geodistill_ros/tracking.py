@@ -12,7 +12,7 @@ from typing import Protocol
 from geodistill_core.localization.readings import FramePrior
 from geodistill_core.models.manifest import TrackCalibration
 from geodistill_core.tracking.pose import TrackedPose
-from geodistill_core.tracking.states import FOLLOWING, TrackState, Transition
+from geodistill_core.tracking.states import CLAIMING, FOLLOWING, TrackState, Transition
 from geodistill_core.tracking.tracked import Locating, TrackedLocalizer
 from geodistill_core.tracking.tracker import Tracker
 from geodistill_core.types import Estimate, GroundImage, Prior
@@ -20,7 +20,6 @@ from geodistill_ros.conversions import FrameError
 from geodistill_ros.counters import Counters
 from geodistill_ros.sensors import SensorInputs
 
-CLAIMED = (*FOLLOWING, TrackState.ACQUIRING)
 _GATED_SHARE = 0.1
 
 
@@ -103,7 +102,7 @@ class Track:
         self._newest = tracked
         self._count_gated(prior)
         self.report()
-        if tracked is None or tracked.state not in CLAIMED:
+        if tracked is None or tracked.state not in CLAIMING:
             raise FrameError("no_track", f"the track is {self.state}: {self.tracker.cause}")
         return Answer(estimate, prior.prior, tracked)
 
@@ -163,7 +162,7 @@ class Track:
         """What keeps the track from being trusted, and what it suspects; empty where nothing does."""
         state, newest = self.state, self._newest
         fine = state in (TrackState.TRACKING, TrackState.ACQUIRING, TrackState.WAITING_PRIOR)
-        suspect = newest.suspect if newest is not None and state in CLAIMED else ""
+        suspect = newest.suspect if newest is not None and state in CLAIMING else ""
         return "" if fine else f"track is {state}: {self.tracker.cause}", suspect
 
     def _count_gated(self, prior: FramePrior) -> None:
