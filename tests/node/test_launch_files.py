@@ -32,6 +32,7 @@ def arguments(path):
 def test_there_are_launch_files():
     assert {path.name for path in LAUNCH_FILES} == {
         "fusion.launch.xml",
+        "fusion_gnss.launch.xml",
         "localization.launch.xml",
         "replay.launch.xml",
     }
