@@ -78,6 +78,7 @@ TROUBLES = [
     {"answer_age_s": 3.1},
     {"suspect": "GNSS and image disagree"},
     {"track_trouble": "track is degraded: no GNSS fix for 2.1 s"},
+    {"mount_trouble": "camera height 2.40 m does not fit what the images show"},
     {"debug_trouble": "saving frames is switched off"},
     {"map_trouble": "map service offline"},
     {"runtime_trouble": "the network runs on plain torch"},
@@ -121,8 +122,8 @@ class TestOnTheNode:
 
     def test_keys_of_the_real_engine_and_of_map_services_are_explained(self):
         files = ("engine", "health", "map_ahead", "session", "sensors", "lifecycle_node", "tracking", "transforms")
-        code = source(*(f"{name}.py" for name in (*files, "debug_frames", "mount")))
-        kinds = "map|gnss|images|age_s|latency_ms|path|clock|track|tf|debug"
+        code = source(*(f"{name}.py" for name in (*files, "debug_frames", "mount", "mounting")))
+        kinds = "map|mount|gnss|images|age_s|latency_ms|path|clock|track|tf|debug"
         named = set(re.findall(rf'"((?:{kinds})\.\w+)"', code))
         facts = set(re.findall(r'^        "(\w+)": ', source("engine.py"), re.MULTILINE))
         assert named and facts

@@ -35,6 +35,7 @@ class Health:
     track_lost: bool = False
     suspect: str = ""
     other_authority: str = ""
+    mount_trouble: str = ""
     debug_trouble: str = ""
     map_trouble: str = ""
     runtime_trouble: str = ""
@@ -104,6 +105,10 @@ def _suspect(health: Health) -> str:
 
 def _authority(health: Health) -> str:
     return health.other_authority
+
+
+def _mount(health: Health) -> str:
+    return health.mount_trouble
 
 
 def _debug(health: Health) -> str:
@@ -195,6 +200,12 @@ CONDITIONS = (
         "the track is DEGRADED",
         "the sentence ends with the cause: no image, no fix, a wide or jumping pose",
         _track(lost=False),
+    ),
+    Condition(
+        WARN,
+        "the camera's mount does not fit what the images show (`mount.*`)",
+        "measure again, take what the sentence says (`~/save_mount` writes a file), or set `mount_calibration: apply`",
+        _mount,
     ),
     Condition(
         WARN,

@@ -50,6 +50,7 @@ def health_of(
     trouble, suspect = ("", "") if track is None else track.trouble()
     if track is not None:
         values |= track.values()
+    values |= session.mounting.values()
     values["calibration"] = "stated" if session.engine.calibrated else "none"
     if session.sensors.sigma_source:
         values["gnss.sigma_source"] = session.sensors.sigma_source
@@ -76,6 +77,7 @@ def health_of(
         track_lost=track is not None and track.state in (TrackState.LOST, TrackState.FAULT),
         suspect=suspect,
         other_authority="" if session.transforms is None else session.transforms.authority.other(),
+        mount_trouble=session.mounting.trouble(),
         debug_trouble=session.debug.failure,
         map_trouble="" if session.map_ahead is None else session.map_ahead.trouble(),
         runtime_trouble="" if runtime is None else runtime.trouble(),

@@ -84,6 +84,13 @@ class InputParameters(BaseModel):
         0.0, "Camera yaw in the base frame, counter-clockwise: 180 looks back.", ge=-180.0, le=180.0
     )
 
+    mount_calibration: Literal["off", "report", "apply"] = parameter(
+        "report",
+        "What a tracked drive shows of the camera's height, pitch, roll and yaw: not asked, a diagnostic where the "
+        "mount does not fit, or used for the next images.",
+    )
+    mount_file: str = parameter("", "File for `~/save_mount`: what is known of the mount, as parameters; empty: none.")
+
     gnss_antenna_x_m: float = parameter(
         0.0,
         "GNSS antenna forward of the base frame. With mount_source `tf` the transform to the fix's frame_id counts "

@@ -32,6 +32,16 @@ class Job:
     arrived_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An answered image message, with what was known when it was taken and what it was decoded to."""
+
+    message: Any
+    prior: FramePrior
+    image: GroundImage
+    answer: Answer
+
+
 class Progress:
     """What the worker is doing, for the watchdog and the diagnostics."""
 
@@ -70,7 +80,7 @@ class Pipeline:
         mount: Mount,
         sigma_height_m: float,
         publish: Callable[[Answer], bool],
-        afterwards: Callable[[Job, FramePrior, Answer], None],
+        afterwards: Callable[[Frame], None],
         counters: Counters,
         log: ThrottledLog,
     ) -> None:
@@ -90,11 +100,11 @@ class Pipeline:
         """Answer one image or count why not; never raises."""
         self.progress.start()
         try:
-            prior, answer = self._answer(job)
-            if answer is None:
+            frame = self._answer(job)
+            if frame is None:
                 self._counters.add("dropped.deactivated")
             else:
-                self._afterwards(job, prior, answer)
+                self._afterwards(frame)
         except Exception as error:
             reason = drop_reason(error)
             if reason in ("inference", "nonfinite"):
@@ -106,18 +116,18 @@ class Pipeline:
         finally:
             self.progress.stop()
 
-    def _answer(self, job: Job) -> tuple[FramePrior, Answer | None]:
-        """Prior and answer of an image; no answer where the node was deactivated meanwhile."""
+    def _answer(self, job: Job) -> Frame | None:
+        """Answer an image; None where the node was deactivated meanwhile."""
         prior = self._sensors.prior_at(job.stamp_ns, self._answering.expected(job.stamp_ns))
         image = self._ground_image(job, prior)
         answer = self._answering.answer(image, prior)
         if not self._publish(answer):
-            return prior, None
+            return None
         self.progress.failures_in_a_row = 0
         self.progress.latency_ms.add((time.monotonic() - job.arrived_s) * 1e3)
         self._counters.add("images.answered")
         self._counters.add(f"status.{answer.estimate.status.value}")
-        return prior, answer
+        return Frame(job.message, prior, image, answer)
 
     def _ground_image(self, job: Job, prior: FramePrior) -> GroundImage:
         camera = self._camera.model()

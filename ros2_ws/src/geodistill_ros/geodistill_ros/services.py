@@ -14,6 +14,7 @@ REQUESTS: dict[str, Callable[[Session], tuple[bool, str]]] = {
     "preload_map": Session.preload_map,
     "reset": Session.reset,
     "save_debug": Session.save_debug,
+    "save_mount": Session.save_mount,
 }
 
 

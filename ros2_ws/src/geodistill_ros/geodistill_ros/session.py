@@ -16,7 +16,6 @@ from rclpy.lifecycle import LifecycleNode
 from geodistill_core.bags.messages import stamp_ns
 from geodistill_core.errors import ConfigError
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.localization.readings import FramePrior
 from geodistill_core.tracking.states import TrackState, Transition
 from geodistill_core.types import GeoPoint
 from geodistill_ros.camera import CameraState
@@ -28,8 +27,9 @@ from geodistill_ros.map_ahead import MapAhead
 from geodistill_ros.messages import prior_of
 from geodistill_ros.motion_output import MotionOutput
 from geodistill_ros.mount import MountUnavailableError, open_mount
+from geodistill_ros.mounting import Mounting
 from geodistill_ros.parameters import NodeParameters
-from geodistill_ros.pipeline import Job, Pipeline
+from geodistill_ros.pipeline import Frame, Job, Pipeline
 from geodistill_ros.publishers import Outputs
 from geodistill_ros.sensors import SensorInputs
 from geodistill_ros.stamps import StampGate
@@ -74,6 +74,7 @@ class Session:
             undo.pop_all()
         self.sensors = SensorInputs(settings, counters, self.mount.antenna)
         self.track = self._open_track()
+        self.mounting = Mounting(self.mount, settings(), self.engine.localizer, counters)
         self._motion = MotionOutput(self._outputs.odometry, self.track, self.transforms, settings)
         self.debug = DebugFrames(settings().debug_dir, counters)
         ahead = self.engine.ahead
@@ -82,7 +83,7 @@ class Session:
             answering=self.track or Singly(self.engine.localizer),
             sensors=self.sensors,
             camera=self.camera,
-            mount=self.mount,
+            mount=self.mounting,
             sigma_height_m=settings().mount_sigma_z_m,
             publish=self._publish,
             afterwards=guarded("afterwards", counters, log, self._afterwards),
@@ -192,6 +193,10 @@ class Session:
             self._log.warning("debug.failed", self.debug.failure)
         return saved, sentence
 
+    def save_mount(self) -> tuple[bool, str]:
+        """Write what is known of the camera's mounting to `mount_file`; whether that is done, and a sentence."""
+        return self.mounting.save(self._settings().mount_file)
+
     def on_path(self, msg: Any) -> None:
         """Take the path that the vehicle means to follow: its map is fetched ahead."""
         if self.map_ahead is not None:
@@ -224,11 +229,12 @@ class Session:
         self._motion.on_answer(pose, pose.stamp_ns, self._now_ns(), self.datum)
         return True
 
-    def _afterwards(self, job: Job, prior: FramePrior, answer: Answer) -> None:
-        """Keep the frame and publish the pictures, after the pose."""
-        self.debug.keep(job.message, prior, answer)
+    def _afterwards(self, frame: Frame) -> None:
+        """Keep the frame, publish the pictures and learn of the mounting, after the pose."""
+        self.debug.keep(frame.message, frame.prior, frame.answer)
         if self.datum is not None:
-            self._outputs.illustrate(answer.estimate, self.datum, answer.prior, self._settings())
+            self._outputs.illustrate(frame.answer.estimate, self.datum, frame.answer.prior, self._settings())
+        self.mounting.learn(frame.image, frame.answer)
 
     def _open_track(self) -> Track | None:
         if self._settings().output != "tracked":

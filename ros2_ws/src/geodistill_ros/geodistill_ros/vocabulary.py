@@ -101,6 +101,8 @@ KEYS: dict[str, str] = {
     "tf.sent": "transforms broadcast",
     "tf.refused": "transforms held back: another node broadcasts, or we have not listened long enough",
     "tf.missing.*": "transforms that were needed and not known: `odom`, or base and sensor",
+    "mount.compared": "images that the mount was compared with",
+    "mount.*": "height and angles of the camera as the drive shows them, with one sigma",
     "debug.saved": "how often frames were saved",
     "debug.failed": "1 where saving failed and is switched off",
     "clock.jumps_back": "how often the clock was set back",
