@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from geodistill_core.bags.events import DriveEvent
 from geodistill_core.bags.images import ImageError, decode_compressed, decode_image
@@ -31,7 +31,7 @@ from geodistill_core.localization.sensor_buffer import (
     SensorBufferConfig,
     SensorGap,
 )
-from geodistill_core.types import Array, CameraModel, GroundImage
+from geodistill_core.types import Array, CameraModel, GroundImage, Prior
 
 _PANORAMA_ASPECT_TOLERANCE = 0.02
 _COUNTED_AS = {StreamKind.FIX: "gnss"}
@@ -39,13 +39,17 @@ _COUNTED_AS = {StreamKind.FIX: "gnss"}
 
 @dataclass(frozen=True, slots=True)
 class DriveFrame:
-    """One recorded image. `dropped` names why it cannot be localized (then image and prior are None)."""
+    """One recorded image. `dropped` names why it cannot be localized (then image and prior are None).
+
+    `sensors` holds what had been measured up to the image, until the next frame is asked for.
+    """
 
     stamp_ns: int
     image: GroundImage | None
     frame_prior: FramePrior | None
     truth: Truth | None
     dropped: str | None = None
+    sensors: SensorBuffer | None = field(default=None, repr=False, compare=False)
 
     @property
     def fix(self) -> FixReading | None:
@@ -72,12 +76,23 @@ class ReaderOptions:
     salvage: bool = False
 
 
+Expecting = Callable[[int, SensorBuffer], Prior | None]
+"""What stands in for GNSS at a stamp, by what else was measured; None where nothing does."""
+
+
 class FrameAssembler:
     """State of one pass over a drive."""
 
     def __init__(
-        self, options: ReaderOptions, mount: Array, pinhole: bool, heading: HeadingSource, truth: TruthTrack | None
+        self,
+        options: ReaderOptions,
+        mount: Array,
+        pinhole: bool,
+        heading: HeadingSource,
+        truth: TruthTrack | None,
+        expecting: Expecting = lambda stamp_ns, sensors: None,
     ) -> None:
+        self._expecting = expecting
         self._options, self._mount, self._pinhole, self._truth = options, mount, pinhole, truth
         self._buffer = SensorBuffer(replace(options.buffer, heading_source=heading))
         self._refused: Counter[str] = Counter()
@@ -108,18 +123,19 @@ class FrameAssembler:
 
     def frame(self, event: DriveEvent) -> DriveFrame:
         """The frame of one image message."""
+        sensors = self._buffer
         if event.fault is not None:
-            return DriveFrame(event.stamp_ns, None, None, None, event.fault)
+            return DriveFrame(event.stamp_ns, None, None, None, event.fault, sensors)
         truth = self._truth.at(event.stamp_ns) if self._truth else None
         try:
             self._check_stamp(event.stamp_ns)
-            frame_prior = self._buffer.at(event.stamp_ns)
+            frame_prior = sensors.at(event.stamp_ns, self._expecting(event.stamp_ns, sensors))
             image = self._image(event, frame_prior)
         except _Dropped as drop:
-            return DriveFrame(event.stamp_ns, None, None, truth, str(drop))
+            return DriveFrame(event.stamp_ns, None, None, truth, str(drop), sensors)
         except (SensorGap, ImageError) as error:
-            return DriveFrame(event.stamp_ns, None, None, truth, str(error.reason))
-        return DriveFrame(event.stamp_ns, image, frame_prior, truth)
+            return DriveFrame(event.stamp_ns, None, None, truth, str(error.reason), sensors)
+        return DriveFrame(event.stamp_ns, image, frame_prior, truth, None, sensors)
 
     def _check_stamp(self, stamp_ns: int) -> None:
         if stamp_ns <= 0:

@@ -11,7 +11,7 @@ from typing import Any
 
 from geodistill_core.bags.definitions import is_standard
 from geodistill_core.bags.events import DriveEvent, by_stamp, recorded_events
-from geodistill_core.bags.frames import DriveFrame, FrameAssembler, ReaderOptions
+from geodistill_core.bags.frames import DriveFrame, Expecting, FrameAssembler, ReaderOptions
 from geodistill_core.bags.manifest import DriveManifest, load_manifest
 from geodistill_core.bags.messages import AttitudeReject, attitude_from
 from geodistill_core.bags.source import BagSource, open_bag
@@ -101,15 +101,17 @@ class DriveReader:
         """All messages of the drive's streams by header stamp."""
         return by_stamp(recorded_events(self.source, self.topics, self.survey.wild))
 
-    def frames(self) -> Iterator[DriveFrame]:
+    def frames(self, expecting: Expecting = lambda stamp_ns, sensors: None) -> Iterator[DriveFrame]:
         """Every recorded image, in stamp order, with its prior or with the reason why it has none.
 
         Sensor readings up to an image's stamp have been seen when its prior is formed, later ones have not: a
-        live node in step with its sensors gives the same priors. `dropped_readings` counts refused readings
-        afterwards.
+        live node in step with its sensors gives the same priors. `expecting` stands in where no usable fix is.
+        `dropped_readings` counts refused readings afterwards.
         """
         topics = {kind: topic for kind, topic in self.topics.items() if kind not in TRUTH_KINDS}
-        assembler = FrameAssembler(self.options, self.mount(), self.pinhole, self.heading_source, self.survey.truth)
+        assembler = FrameAssembler(
+            self.options, self.mount(), self.pinhole, self.heading_source, self.survey.truth, expecting
+        )
         for event in by_stamp(recorded_events(self.source, topics, self.survey.wild)):
             if event.kind is StreamKind.IMAGE:
                 yield assembler.frame(event)

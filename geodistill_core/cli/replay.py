@@ -51,6 +51,9 @@ def replay(
         typer.Option("-o", "--output", help="Folder for report, metrics, answers, trajectories (default: runs/DRIVE)."),
     ] = None,
     prior: Annotated[str, typer.Option(help="gaussian, or flat: the image's likelihood alone.")] = "gaussian",
+    track: Annotated[
+        bool, typer.Option("--track", help="Answer with a track over time from images, GNSS and odometry.")
+    ] = False,
     topic: TopicOption = None,
     mount: MountOption = None,
     camera_height_m: HeightOption = None,
@@ -115,6 +118,7 @@ def replay(
         map_path=map_path,
         orientation_model=orientation_model,
         prior=prior,
+        track=track,
         reader=reader,
         threads=threads or 1,
         timing=timing,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from geodistill_core.errors import MapError, RuntimeBackendError
@@ -17,8 +19,13 @@ COVARIANCE = "covariance"
 
 def attempt(localizer: Localizer, image: GroundImage, prior: Prior) -> Estimate | str:
     """The estimate, or the reason under which the frame is counted as dropped (the live node's names)."""
+    return attempted(lambda: localizer.locate(image, prior))
+
+
+def attempted(locate: Callable[[], Estimate]) -> Estimate | str:
+    """What `locate` finds, or the reason why it does not."""
     try:
-        found = localizer.locate(image, prior)
+        found = locate()
         covariance_36(np.asarray(found.covariance), UnmeasuredSigmas())
     except MapError:
         return NO_MAP

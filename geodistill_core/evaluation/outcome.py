@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,19 @@ class Outcome:
         *,
         latency_ms: float | None = None,
         overlay: Callable[[], Array] | None = None,
+        state: str | None = None,
     ) -> None:
         """Take the answer to a recorded frame, or the reason why there is none.
+
+        `state` is that of the track where the answer's pose is a tracked one; it stands as the answer's status.
 
         The GNSS position that it is compared with is the prior's: the newest fix, carried on to the image's
         stamp with odometry, so that GNSS is not blamed for the way driven since.
         """
         prior = frame.frame_prior.prior if frame.frame_prior else None
         answer = None if isinstance(found, str) else PoseAnswer.of(found) if isinstance(found, Estimate) else found
+        if answer is not None and state is not None:
+            answer = replace(answer, status=state)
         result = FrameResult(
             frame.stamp_ns,
             frame.truth,

@@ -21,6 +21,7 @@ from geodistill_core.evaluation.outcome import RESULTS, Outcome
 from geodistill_core.evaluation.result_bag import ResultBag, datum_of
 from geodistill_core.evaluation.run_info import RunInfo, run_info
 from geodistill_core.evaluation.threads import torch_threads
+from geodistill_core.evaluation.tracked_frames import TrackedFrames
 from geodistill_core.localization import Localizer, LocalizerConfig
 from geodistill_core.types import Estimate
 
@@ -33,6 +34,7 @@ Step = Callable[..., None]
 class ReplayPlan:
     """How drives are replayed: plain values, which travel to other processes and machines.
 
+    With `track` the answers are those of a track over time, into which GNSS goes beside the images, whatever `prior`.
     `map_path` None takes the map that belongs to each drive. `threads` of the network are fixed, because sums
     in floating point depend on them. With `timing`, latency and throughput are measured. `runtime` names what runs
     the network.
@@ -46,10 +48,12 @@ class ReplayPlan:
     threads: int = 1
     timing: bool = False
     runtime: str = "torch"
+    track: bool = False
 
     def localizer(self, map_path: Path) -> Localizer:
         """The planned network over a map; raises what `Localizer.load` raises."""
-        config = LocalizerConfig(prior=self.prior, orientation_model=self.orientation_model)  # type: ignore[arg-type]
+        prior = "flat" if self.track else self.prior
+        config = LocalizerConfig(prior=prior, orientation_model=self.orientation_model)  # type: ignore[arg-type]
         return Localizer.load(self.model, map_path, config, runtime=self.runtime)  # type: ignore[arg-type]
 
 
@@ -65,7 +69,7 @@ def replay_drive(
     reader.check_truth()
     map_path = plan.map_path or map_beside(reader)
     localizer = plan.localizer(map_path)
-    outcome = Outcome(run_info(reader, localizer, map_path, "offline"), reader)
+    outcome = Outcome(run_info(reader, localizer, map_path, "offline", track=plan.track), reader)
     failure: BaseException | None = None
     step(0, reader.image_count)
     with interrupts_between_frames() as check:
@@ -76,7 +80,7 @@ def replay_drive(
 
         with ResultBag(folder / RESULTS, datum_of(reader)) as record:
             try:
-                _run(reader, localizer, outcome, plan.timing, plan.threads, counted, record)
+                _run(reader, localizer, outcome, plan.timing, plan.threads, counted, record, track=plan.track)
             except (KeyboardInterrupt, Exception) as error:
                 if not outcome.results:
                     raise
@@ -117,17 +121,20 @@ def _run(
     threads: int,
     step: Callable[[], None],
     record: ResultBag | None,
+    *,
+    track: bool = False,
 ) -> None:
     """`replay` into an outcome that the caller keeps whatever happens."""
     clock = time.perf_counter if timing else lambda: 0.0
     with torch_threads(threads):
         started_s = clock()
-        for frame in reader.frames():
+        tracked = TrackedFrames(localizer) if track else None
+        for frame in reader.frames() if tracked is None else reader.frames(tracked.expecting):
             before_s = clock()
-            found = locate_frame(frame, localizer)
+            found, pose = (locate_frame(frame, localizer), None) if tracked is None else tracked.locate(frame)
             latency_ms = 1e3 * (clock() - before_s) if timing else None
             if isinstance(found, Estimate):
-                outcome.add(frame, found, latency_ms=latency_ms)
+                outcome.add(frame, found, latency_ms=latency_ms, state=None if pose is None else str(pose.state))
                 if record is not None:
                     record.add(frame, found)
             else:

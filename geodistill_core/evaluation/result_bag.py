@@ -21,6 +21,7 @@ from geodistill_core.localization.planar_pose import PlanarPose, UnmeasuredSigma
 from geodistill_core.types import Estimate, GeoPoint
 
 POSE_TOPIC = "/geodistill/pose"
+LIKELIHOOD_TOPIC = "/geodistill/likelihood"
 FIX_TOPIC = "/geodistill/fix"
 DATUM_TOPIC = "/geodistill/datum"
 OVERLAY_TOPIC = "/geodistill/overlay/compressed"

@@ -44,12 +44,13 @@ class RunInfo:
         }
 
 
-def run_info(reader: DriveReader, localizer: Localizer, map_path: Path, mode: str) -> RunInfo:
-    """How reports name a run of this drive, map and localizer; `mode` says how it was run."""
+def run_info(reader: DriveReader, localizer: Localizer, map_path: Path, mode: str, *, track: bool = False) -> RunInfo:
+    """How reports name a run of this drive, map and localizer; `mode` says how it was run, `track` what is answered."""
     title, seed, origin = _origin(reader.path, reader.manifest)
     configuration = {
         "drive": reader.path.name,
         "run": mode,
+        "output": "tracked" if track else "per frame",
         "camera": "pinhole" if reader.pinhole else "panorama",
         "prior": localizer.config.prior,
         "tile": f"{localizer.tile_extent_m:g} m",

@@ -43,13 +43,28 @@ class SigmaSource(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class FixReading:
-    """A usable GNSS fix: WGS-84 degrees and one isotropic horizontal sigma."""
+    """A usable GNSS fix: WGS-84 degrees of the antenna, and one isotropic horizontal sigma.
+
+    The antenna sits `antenna_x_m` forward and `antenna_y_m` left of the base.
+    """
 
     stamp_ns: int
     latitude: float
     longitude: float
     sigma_m: float
     sigma_source: SigmaSource = SigmaSource.STATED
+    antenna_x_m: float = 0.0
+    antenna_y_m: float = 0.0
+
+    def base_offset_m(self, yaw_enu_rad: float) -> tuple[float, float]:
+        """Metres east and north from the antenna to the base of a vehicle with that heading."""
+        c, s = math.cos(yaw_enu_rad), math.sin(yaw_enu_rad)
+        return s * self.antenna_y_m - c * self.antenna_x_m, -s * self.antenna_x_m - c * self.antenna_y_m
+
+    @property
+    def lever_m(self) -> float:
+        """Distance of the antenna from the base."""
+        return math.hypot(self.antenna_x_m, self.antenna_y_m)
 
 
 def check_fix(

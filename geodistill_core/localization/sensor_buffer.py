@@ -126,10 +126,15 @@ class SensorBuffer:
         attitude = self._heading.at(stamp_ns, fix, self._frame)
         moved = self._heading.travelled(fix.stamp_ns, stamp_ns, attitude.yaw_enu_rad)
         east, north = self._frame.to_enu(fix.latitude, fix.longitude)
-        latitude, longitude = self._frame.to_geodetic(east + moved.east_m, north + moved.north_m)
+        # The antenna's place becomes the base's by the heading that the vehicle had at the fix.
+        base_east, base_north = fix.base_offset_m(attitude.yaw_enu_rad - moved.yaw_change_rad)
+        latitude, longitude = self._frame.to_geodetic(
+            east + base_east + moved.east_m, north + base_north + moved.north_m
+        )
         along_m = moved.distance_m * math.hypot(self.config.motion_scale_sigma, min(attitude.sigma_yaw_rad, 1.0))
         blind_m = moved.uncovered_s * self.config.max_speed_mps
-        sigma_m = min(math.sqrt(fix.sigma_m**2 + along_m**2 + blind_m**2), self.config.max_sigma_m)
+        lever_m = fix.lever_m * min(attitude.sigma_yaw_rad, 1.0)
+        sigma_m = min(math.sqrt(fix.sigma_m**2 + lever_m**2 + along_m**2 + blind_m**2), self.config.max_sigma_m)
         sigma_yaw = min(attitude.sigma_yaw_rad, math.pi)
         prior = Prior(latitude, longitude, sigma_m, attitude.yaw_enu_rad, sigma_yaw)
         age_s = (stamp_ns - fix.stamp_ns) * 1e-9

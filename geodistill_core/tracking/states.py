@@ -22,6 +22,7 @@ class TrackState(str, Enum):
 
 
 FOLLOWING = (TrackState.TRACKING, TrackState.DEGRADED)
+CLAIMING = (*FOLLOWING, TrackState.ACQUIRING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,25 @@ from geodistill_ros.parameters import NodeParameters
 BRINGUP = Path(__file__).parents[2] / "launch" / "geodistill_bringup"
 FILE = BRINGUP / "config" / "fusion.yaml"
 LAUNCH = ET.parse(BRINGUP / "launch" / "fusion.launch.xml").getroot()
+WITH_GNSS = BRINGUP / "config" / "fusion_gnss.yaml", ET.parse(BRINGUP / "launch" / "fusion_gnss.launch.xml").getroot()
 STATE = ["x", "y", "z", "roll", "pitch", "yaw", "vx", "vy", "vz", "vroll", "vpitch", "vyaw", "ax", "ay", "az"]
 
 
-def filters():
-    return {node.get("name"): node for node in LAUNCH.iter("node")}
+def filters(launch=LAUNCH):
+    return {node.get("name"): node for node in launch.iter("node")}
 
 
-def parameters(name):
+def parameters(name, path=FILE, launch=LAUNCH):
     """What a filter gets: from the file, then from the launch file."""
-    file = yaml.safe_load(FILE.read_text())
+    file = yaml.safe_load(path.read_text())
     values = file["/**"]["ros__parameters"] | file[f"/**/{name}"]["ros__parameters"]
-    return values | {param.get("name"): param.get("value") for param in filters()[name] if param.get("name")}
+    params = filters(launch)[name].findall("param")
+    return values | {param.get("name"): param.get("value") for param in params if param.get("name")}
+
+
+def included(launch):
+    """What the localizer's launch file is given."""
+    return {arg.get("name"): arg.get("value") for include in launch.iter("include") for arg in include.findall("arg")}
 
 
 def fused(values, source):
@@ -80,6 +87,37 @@ def test_first_answer_is_inside_the_rejection_gate_wherever_the_datum_is():
 def test_filters_do_not_share_an_output():
     outputs = [remap.get("to") for node in filters().values() for remap in node.findall("remap")]
     assert sorted(outputs) == ["odometry/global", "odometry/local"]
+
+
+def test_localizer_answers_what_each_filter_is_made_for_and_broadcasts_nothing_beside_it():
+    assert (included(LAUNCH)["output"], included(LAUNCH)["tf"]) == ("tracked", "none")
+    assert (included(WITH_GNSS[1])["output"], included(WITH_GNSS[1])["tf"]) == ("likelihood", "none")
+
+
+def test_history_reaches_back_to_the_oldest_answer():
+    for path, launch in ((FILE, LAUNCH), WITH_GNSS):
+        values, node = parameters("ekf_map", path, launch), NodeParameters()
+        assert values["smooth_lagged_data"] is True
+        assert values["history_length"] >= node.max_image_age_s + 0.5
+
+
+def test_filter_with_the_gnss_takes_the_images_likelihood_and_each_other_source_once():
+    values = parameters("ekf_map", *WITH_GNSS)
+    assert (values["pose0"], values["odom1"]) == ("geodistill/likelihood", "odometry/gps")
+    assert fused(values, "pose0") == {"x", "y", "yaw"} and fused(values, "odom1") == {"x", "y"}
+    assert fused(values, "imu0") == {"yaw", "vyaw"} and fused(values, "odom0") == {"vx", "vy", "vyaw"}
+    assert fused(parameters("ekf_odom", *WITH_GNSS), "imu0") == {"vyaw"}
+
+
+def test_gnss_comes_to_the_filter_on_the_plane_of_the_map_frame():
+    values = parameters("navsat_transform", *WITH_GNSS)
+    assert values["use_local_cartesian"] is True and values["wait_for_datum"] is True
+    assert values["datum"] == "[$(var datum), 0.0]" and included(WITH_GNSS[1])["datum"] == "$(var datum)"
+    assert values["broadcast_cartesian_transform"] is False
+    remaps = {remap.get("from"): remap.get("to") for remap in filters(WITH_GNSS[1])["navsat_transform"].iter("remap")}
+    assert remaps == {"gps/fix": "$(var fix)", "imu": "$(var imu)", "odometry/filtered": "odometry/global"}
+    outputs = {name: node.find("remap").get("to") for name, node in filters(WITH_GNSS[1]).items() if "ekf" in name}
+    assert outputs == {"ekf_odom": "odometry/local", "ekf_map": "odometry/global"}
 
 
 def test_rcl_gives_each_node_its_section(tmp_path):

@@ -84,7 +84,7 @@ def types(request, recorded):
     package = {name: module for module, names in re.findall(r"from (\w+)\.msg import ([\w, ]+)", code)
                for name in names.split(", ")}  # fmt: skip
     live = {f"/geodistill/{topic}": f"{package[name]}/msg/{name}"
-            for name, topic in re.findall(r'create_lifecycle_publisher\((\w+), "~/(\w+)"', code)}  # fmt: skip
+            for name, topic in re.findall(r'self\._make\((\w+), "~/(\w+)"', code)}  # fmt: skip
     inputs = {topic: msgtype for topic, msgtype in shown.items() if not topic.startswith("/geodistill/")}
     assert len(live) >= 5
     return inputs | live | {"/diagnostics": "diagnostic_msgs/msg/DiagnosticArray"}

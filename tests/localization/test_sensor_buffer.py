@@ -270,3 +270,34 @@ def test_limits_must_be_positive_numbers():
 def test_an_unknown_heading_source_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="attitude, course"):
         SensorBufferConfig(heading_source="compas")
+
+
+@pytest.mark.parametrize(
+    ("antenna", "yaw", "base_east_north"),
+    [
+        ((2.0, 0.0), 0.0, (-2.0, 0.0)),
+        ((2.0, 0.0), math.pi / 2, (0.0, -2.0)),
+        ((0.0, 0.5), 0.0, (0.0, -0.5)),
+        ((0.0, 0.5), math.pi / 2, (0.5, 0.0)),
+        ((1.0, 1.0), math.pi, (1.0, 1.0)),
+    ],
+)
+def test_fix_of_an_antenna_beside_the_base_places_the_base(antenna, yaw, base_east_north):
+    buffer = SensorBuffer()
+    buffer.add_attitude(attitude(0.0, yaw=yaw))
+    buffer.add_fix(FixReading(ns(0.0), *PLACE, 8.0, antenna_x_m=antenna[0], antenna_y_m=antenna[1]))
+    found = buffer.at(ns(0.0)).prior
+    expected = moved(PLACE, *base_east_north)
+    assert (found.latitude, found.longitude) == pytest.approx(expected, abs=1e-8)
+    assert found.sigma_m == pytest.approx(math.hypot(8.0, 0.17 * math.hypot(*antenna)))
+
+
+def test_antenna_is_moved_with_the_heading_at_the_fix_and_not_at_the_image():
+    buffer = SensorBuffer()
+    turned = math.radians(40.0)
+    for i in range(6):  # turns on the spot after the fix
+        buffer.add_motion(MotionReading(ns(0.1 * i), 0.0, turned / 0.5))
+    buffer.add_attitude(attitude(0.5, yaw=turned))
+    buffer.add_fix(FixReading(ns(0.0), *PLACE, 8.0, antenna_x_m=3.0))
+    found = buffer.at(ns(0.5)).prior
+    assert (found.latitude, found.longitude) == pytest.approx(moved(PLACE, -3.0, 0.0), abs=1e-8)

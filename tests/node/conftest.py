@@ -45,3 +45,30 @@ def module_worlds():
 def world(worlds):
     """One fresh node, unconfigured."""
     return worlds()
+
+
+@pytest.fixture
+def drives():
+    """Make vehicles that drive on a simulated clock past a node with the tracked output."""
+    pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
+    from tracked_world import DrivenWorld
+
+    with ExitStack() as stack:
+        yield lambda **parameters: stack.enter_context(DrivenWorld(**parameters))
+
+
+@pytest.fixture
+def drive(drives):
+    """A vehicle whose track is there."""
+    world = drives()
+    world.acquire()
+    return world
+
+
+@pytest.fixture(scope="session")
+def tf2_messages(tmp_path_factory):
+    """`tf2_msgs.msg` can be imported."""
+    pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
+    from tf2_messages import have_tf2_messages
+
+    have_tf2_messages(tmp_path_factory.mktemp("tf2_msgs"))

@@ -37,6 +37,7 @@ YAW_DEG = 30.0
 # The heading is a parameter here, so that no image waits for an IMU message on another topic.
 FAST_PARAMETERS = {
     "map": "anywhere",
+    "output": "per_frame",
     "diagnostics_period_s": 0.1,
     "heading_source": "parameter",
     "heading_yaw_deg": YAW_DEG,

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 BRINGUP = ROOT / "launch" / "geodistill_bringup"
 NODE_PACKAGE = ROOT / "ros2_ws" / "src" / "geodistill_ros"
 LAUNCH_FILES = sorted((BRINGUP / "launch").glob("*.launch.xml"))
-INPUTS = {"image", "image/compressed", "camera_info", "fix", "imu", "odometry", "path"}
+INPUTS = {"image", "image/compressed", "camera_info", "fix", "imu", "odometry", "path", "initialpose"}
 
 
 @pytest.fixture(params=LAUNCH_FILES, ids=lambda path: path.name)
@@ -32,6 +32,7 @@ def arguments(path):
 def test_there_are_launch_files():
     assert {path.name for path in LAUNCH_FILES} == {
         "fusion.launch.xml",
+        "fusion_gnss.launch.xml",
         "localization.launch.xml",
         "replay.launch.xml",
     }
@@ -109,7 +110,8 @@ def test_parameter_files_hold_legal_values(name):
 
 
 def test_layouts_show_topics_that_the_node_publishes():
-    published = {f"/geodistill/{name}" for name in ("pose", "fix", "datum", "overlay", "heatmap")} | {"/diagnostics"}
+    outputs = ("pose", "fix", "odometry", "state", "datum", "overlay", "heatmap")
+    published = {f"/geodistill/{name}" for name in outputs} | {"/diagnostics"}
     layout = json.loads((BRINGUP / "foxglove/localization.json").read_text())
     text = json.dumps(layout)
     assert set(re.findall(r"/geodistill/\w+", text)) <= published

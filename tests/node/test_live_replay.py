@@ -161,11 +161,11 @@ def test_command_prints_json_and_exits_with_3_for_drops(tmp_path, monkeypatch, a
     monkeypatch.setattr("geodistill_ros.replay.session.live_replay", pretend)
     app = typer.Typer()
     app.command()(replay)
-    command = [str(drive), "--map", "m", "-o", "r.mcap", "-p", "prior:=flat", "-p", "threads:=2", "--json", "-"]
+    command = [str(drive), "--map", "m", "-o", "r.mcap", "-p", "output:=likelihood", "-p", "threads:=2", "--json", "-"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == code
     assert json.loads(result.stdout)["answered"] == answered
-    assert seen[0].parameters == {"prior": "flat", "threads": 2}
+    assert seen[0].parameters == {"output": "likelihood", "threads": 2}
 
 
 @pytest.mark.parametrize("kind", ["panorama", "pinhole"])

@@ -16,6 +16,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodis
 
 from geodistill_ros.conditions import ERROR, OK, WARN, Health, judge
 from geodistill_ros.conversions import rgb_of
+from geodistill_ros.counters import Counters
 from geodistill_ros.mailbox import Mailbox
 from geodistill_ros.map_ahead import map_trouble
 from geodistill_ros.messages import (
@@ -124,7 +125,7 @@ def test_camera_that_looks_back_sees_backwards():
 def test_tf_mount_without_tf2_is_refused_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
     with pytest.raises(ConfigError, match="mount_source"):
-        open_mount(NodeParameters(mount_source="tf"), None)
+        open_mount(NodeParameters(mount_source="tf"), None, Counters())
 
 
 def test_tf_mount_follows_the_transform_and_never_falls_back_to_identity(monkeypatch):
@@ -145,8 +146,9 @@ def test_tf_mount_follows_the_transform_and_never_falls_back_to_identity(monkeyp
     fake.Buffer, fake.TransformException = Buffer, TransformError
     fake.TransformListener = lambda buffer, node: SimpleNamespace(unregister=lambda: None)
     monkeypatch.setitem(sys.modules, "tf2_ros", fake)
-    mount = TfMount(None, "base_link")
+    mount = TfMount(None, "base_link", Counters())
     assert mount.lookup("camera") @ [1.0, 0.0, 0.0, 1.0] == pytest.approx([1.0, 1.0, 2.0, 1.0])
+    assert mount.antenna("camera") == pytest.approx((1.0, 0.0))
     with pytest.raises(MountUnavailableError, match=r"base_link.*lidar"):
         mount.lookup("lidar")
 
@@ -237,6 +239,11 @@ ACTIVE = {"state": "active", "active_for_s": 60.0, "image_age_s": 0.1, "fix_age_
         (WARN, "map service offline", {"map_trouble": "map service offline", "calibrated": False}),
         (WARN, "last drop: no_map", {"map_trouble": "x", "answer_age_s": 4.0, "newest_drop": "no_map: offline"}),
         (WARN, "calibration", {"calibrated": False}),
+        (ERROR, "track is lost", {"track_trouble": "track is lost: images", "track_lost": True}),
+        (WARN, "track is degraded", {"track_trouble": "track is degraded: no fix"}),
+        (WARN, "SUSPECT: GNSS", {"suspect": "GNSS and image disagree", "track_trouble": "track is degraded"}),
+        (ERROR, "places 'odom'", {"other_authority": "another node places 'odom'", "suspect": "x"}),
+        (WARN, "switched off", {"debug_trouble": "saving frames is switched off"}),
     ],
 )
 def test_condition_gives_its_level_and_sentence(level, word, changes):

@@ -26,7 +26,9 @@ def source(*names):
 def reasons_in_code():
     """Everything that may stand behind `dropped.`: literals of the node, and the core's enumerations."""
     found = set(re.findall(r'"dropped\.(\w+)"', source("session.py", "pipeline.py")))
-    found |= set(re.findall(r'FrameError\("(\w+)"', source("pipeline.py", "camera.py", "conversions.py")))
+    found |= set(
+        re.findall(r'FrameError\("(\w+)"', source("pipeline.py", "camera.py", "conversions.py", "tracking.py"))
+    )
     found |= set(re.findall(r'\("(\w+)", (?:_NONE_YET|str\(error\))\)', source("camera.py")))
     found |= set(re.findall(r'Error, "(\w+)"\)', source("pipeline.py")))
     found |= set(re.findall(r'return "(\w+)"', source("stamps.py", "pipeline.py")))
@@ -68,10 +70,16 @@ TROUBLES = [
     {"state": "inactive"},
     {"inference_running_s": 6.0},
     {"failures_in_a_row": 5},
+    {"track_trouble": "track is lost: no image", "track_lost": True},
+    {"other_authority": "another node places 'odom'"},
     {"image_age_s": 3.1},
     {"image_age_s": 1.1},
     {"fix_age_s": 2.1},
     {"answer_age_s": 3.1},
+    {"suspect": "GNSS and image disagree"},
+    {"track_trouble": "track is degraded: no GNSS fix for 2.1 s"},
+    {"mount_trouble": "camera height 2.40 m does not fit what the images show"},
+    {"debug_trouble": "saving frames is switched off"},
     {"map_trouble": "map service offline"},
     {"runtime_trouble": "the network runs on plain torch"},
     {"calibrated": False},
@@ -107,9 +115,16 @@ class TestOnTheNode:
         assert len(published) >= 15
         assert {key for key in published if key_pattern(key) is None} == set()
 
+    def test_every_key_of_a_track_is_explained(self, drive):
+        published = set(drive.status()[1]["values"])
+        assert {"track.state", "track.cause", "track.since_s", "track.suspect", "track.gnss_share"} <= published
+        assert {key for key in published if key_pattern(key) is None} == set()
+
     def test_keys_of_the_real_engine_and_of_map_services_are_explained(self):
-        code = source("engine.py", "health.py", "map_ahead.py", "session.py", "sensors.py", "lifecycle_node.py")
-        named = set(re.findall(r'"((?:map|gnss|images|age_s|latency_ms|path|clock)\.\w+)"', code))
+        files = ("engine", "health", "map_ahead", "session", "sensors", "lifecycle_node", "tracking", "transforms")
+        code = source(*(f"{name}.py" for name in (*files, "debug_frames", "mount", "mounting")))
+        kinds = "map|mount|gnss|images|age_s|latency_ms|path|clock|track|tf|debug"
+        named = set(re.findall(rf'"((?:{kinds})\.\w+)"', code))
         facts = set(re.findall(r'^        "(\w+)": ', source("engine.py"), re.MULTILINE))
         assert named and facts
         assert {key for key in named | facts if key_pattern(key) is None} == set()

@@ -18,7 +18,7 @@ from geodistill_core.bags.source import BagSource, RawMessage, open_bag
 from geodistill_core.bags.writer import BagWriter
 from geodistill_core.errors import BagError
 from geodistill_core.evaluation.metrics import PoseAnswer
-from geodistill_core.evaluation.result_bag import DATUM_TOPIC, OVERLAY_TOPIC, POSE_TOPIC
+from geodistill_core.evaluation.result_bag import DATUM_TOPIC, LIKELIHOOD_TOPIC, OVERLAY_TOPIC, POSE_TOPIC
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.planar_pose import PLANAR, PlanarPose, geo_pose
 from geodistill_core.types import Array, GeoPoint
@@ -51,7 +51,9 @@ def read_answers(path: Path) -> Answers:
     source = open_bag(path)
     answers = Answers(source, {}, {})
     frame: LocalFrame | None = None
-    for raw in source.messages([topic for topic in (DATUM_TOPIC, POSE_TOPIC, OVERLAY_TOPIC) if topic in source.topics]):
+    for raw in source.messages(
+        [topic for topic in (DATUM_TOPIC, POSE_TOPIC, LIKELIHOOD_TOPIC, OVERLAY_TOPIC) if topic in source.topics]
+    ):
         if raw.topic == OVERLAY_TOPIC:
             answers.overlays[raw.log_ns] = raw
             continue

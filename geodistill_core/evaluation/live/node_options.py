@@ -9,6 +9,7 @@ from geodistill_core.bags.reader import ReaderOptions
 from geodistill_core.bags.topics import UNUSED
 from geodistill_core.bags.truth.source import TRUTH_KINDS
 from geodistill_core.errors import ConfigError
+from geodistill_core.evaluation.replay import ReplayPlan
 from geodistill_core.localization.sensor_buffer import HeadingSource, SensorBufferConfig
 from geodistill_core.types import GeoPoint
 
@@ -41,6 +42,13 @@ def node_options(options: ReaderOptions, datum: GeoPoint | None = None) -> list[
     if datum is not None:
         parameters |= {"datum_latitude": datum.latitude, "datum_longitude": datum.longitude}
     return words + [word for name, value in parameters.items() for word in ("-p", f"{name}:={_yaml(value)}")]
+
+
+def node_output(plan: ReplayPlan) -> str:
+    """The node's parameter `output` for a planned replay."""
+    if plan.track:
+        return "tracked"
+    return "per_frame" if plan.prior == "gaussian" else "likelihood"
 
 
 def _yaml(value: float | str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from geodistill_core.bags.reader import DriveFrame, DriveReader, read_drive
 from geodistill_core.errors import GeodistillError
 from geodistill_core.evaluation.live.answers import read_answers
-from geodistill_core.evaluation.live.node_options import node_options
+from geodistill_core.evaluation.live.node_options import node_options, node_output
 from geodistill_core.evaluation.outcome import INCOMPLETE, RESULTS, Outcome, RunInfo
 from geodistill_core.evaluation.replay import ReplayPlan, locate_frame, map_beside, run_info
 from geodistill_core.evaluation.result_bag import datum_of
@@ -64,7 +64,7 @@ class LiveOptions:
         return [
             *(sys.executable, "-m", MODULE, str(self.drive), "--map", str(self.map), "--model", self.plan.model),
             *("-o", str(self.results), "--json", str(summary), "--rate", str(self.rate)),
-            *("-p", f"prior:={self.plan.prior}", "-p", f"threads:={self.threads}"),
+            *("-p", f"output:={node_output(self.plan)}", "-p", f"threads:={self.threads}"),
             *("-p", f"runtime:={self.plan.runtime}"),
             *(
                 []
@@ -90,7 +90,7 @@ def replay_live(drive: Path, folder: Path, plan: ReplayPlan, rate: float, thread
     reader.check_truth()
     map_path = plan.map_path or map_beside(reader)
     localizer = plan.localizer(map_path)
-    info = run_info(reader, localizer, map_path, f"live, at {rate:g} times its speed")
+    info = run_info(reader, localizer, map_path, f"live, at {rate:g} times its speed", track=plan.track)
     results = folder / RESULTS
     account = play_live(LiveOptions(drive, map_path, results, plan, rate, threads, datum_of(reader)))
     outcome = live_outcome(reader, info, results, account)

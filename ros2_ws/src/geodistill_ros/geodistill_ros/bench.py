@@ -148,7 +148,8 @@ def _running(
     """An active node with its load."""
     environment = {**os.environ, "ROS_DOMAIN_ID": str(options.domain_id)}
     parameters = {"map": str(options.map), "model": options.model, "heading_source": "parameter"}
-    parameters["runtime"] = options.runtime
+    # A picture of nothing gives no track; each image must be answered.
+    parameters |= {"runtime": options.runtime, "output": "per_frame"}
     with tempfile.TemporaryDirectory() as folder:
         process = NodeProcess(parameters, {}, environment, Path(folder) / "node.log", command)
         with process, ros_node(options.domain_id, "geodistill_bench") as node:

@@ -31,6 +31,12 @@ class Health:
     failures_in_a_row: int = 0
     calibrated: bool = True
     newest_drop: str = ""
+    track_trouble: str = ""
+    track_lost: bool = False
+    suspect: str = ""
+    other_authority: str = ""
+    mount_trouble: str = ""
+    debug_trouble: str = ""
     map_trouble: str = ""
     runtime_trouble: str = ""
     values: dict[str, str] = field(default_factory=dict)
@@ -89,6 +95,26 @@ def _no_answer(health: Health) -> str:
     return text if silence_s > WARN_ANSWER_SILENCE_S else ""
 
 
+def _track(*, lost: bool) -> Callable[[Health], str]:
+    return lambda health: health.track_trouble if health.track_lost is lost else ""
+
+
+def _suspect(health: Health) -> str:
+    return f"SUSPECT: {health.suspect}" if health.suspect else ""
+
+
+def _authority(health: Health) -> str:
+    return health.other_authority
+
+
+def _mount(health: Health) -> str:
+    return health.mount_trouble
+
+
+def _debug(health: Health) -> str:
+    return health.debug_trouble
+
+
 def _map(health: Health) -> str:
     return health.map_trouble
 
@@ -98,7 +124,11 @@ def _runtime(health: Health) -> str:
 
 
 def _uncalibrated(health: Health) -> str:
-    return "" if health.calibrated else "the checkpoint carries no calibration: covariances are not to be trusted"
+    return (
+        ""
+        if health.calibrated
+        else "the checkpoint has no calibration for this output: covariances are not to be trusted"
+    )
 
 
 def _because(health: Health) -> str:
@@ -130,6 +160,18 @@ CONDITIONS = (
     ),
     Condition(
         ERROR,
+        "the track is LOST or in FAULT",
+        "the sentence ends with the cause; it is acquired anew by itself where images and GNSS come back",
+        _track(lost=True),
+    ),
+    Condition(
+        ERROR,
+        "another node, or a static transform, places the frame that `tf` asks us to place",
+        "stop the other one, or set `tf` to `none`; we begin some seconds after the other one has ended",
+        _authority,
+    ),
+    Condition(
+        ERROR,
         f"no image for {ERROR_SILENCE_S:g} s",
         "check the camera driver and the topic; large images need the DDS profile",
         _no_image(ERROR_SILENCE_S),
@@ -149,6 +191,30 @@ CONDITIONS = (
     ),
     Condition(
         WARN,
+        "image, GNSS and dead reckoning do not agree (`track.suspect`); the covariance covers both",
+        "distrust the one that the sentence names; look for multipath, a wrong mount, slipping wheels",
+        _suspect,
+    ),
+    Condition(
+        WARN,
+        "the track is DEGRADED",
+        "the sentence ends with the cause: no image, no fix, a wide or jumping pose",
+        _track(lost=False),
+    ),
+    Condition(
+        WARN,
+        "the camera's mount does not fit what the images show (`mount.*`)",
+        "measure again, take what the sentence says (`~/save_mount` writes a file), or set `mount_calibration: apply`",
+        _mount,
+    ),
+    Condition(
+        WARN,
+        "frames could not be saved to `debug_dir`",
+        "make room or choose another folder, then `cleanup` and `configure`; localization goes on without",
+        _debug,
+    ),
+    Condition(
+        WARN,
         "the map's service is offline or degraded, or the tile here is incomplete or stale",
         "wait, check the network, or prepare the area beforehand (`geodistill map fetch`)",
         _map,
@@ -161,7 +227,7 @@ CONDITIONS = (
     ),
     Condition(
         WARN,
-        "the checkpoint carries no calibration",
+        "the checkpoint carries no calibration for `output`",
         "use a calibrated checkpoint; until then do not trust the covariances",
         _uncalibrated,
     ),

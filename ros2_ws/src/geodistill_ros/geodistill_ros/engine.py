@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -16,25 +15,20 @@ from geodistill_core.localization.ahead import Ahead
 from geodistill_core.maps import open_map
 from geodistill_core.maps.live import LiveMap, live_map
 from geodistill_core.maps.prefetch import Prefetcher
+from geodistill_core.models.manifest import TrackCalibration
 from geodistill_core.runtime.attach import Attached
 from geodistill_core.runtime.ladder import RuntimeOptions
-from geodistill_core.types import Estimate, GroundImage, Prior
+from geodistill_core.tracking.tracked import Locating
 from geodistill_ros.parameters import NodeParameters
-
-
-class Locating(Protocol):
-    """What the node needs of a localizer."""
-
-    def locate(self, image: GroundImage, prior: Prior) -> Estimate:
-        """The pose from an image and a prior; raises GeodistillError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """A localizer, how to release it, whether its covariance is calibrated, and what it is made of.
 
-    `ahead` is told where the vehicle drives; `live` is the map where it is a remote one; `runtime` tells what runs the
-    network.
+    The localizer leaves the GNSS out of its heat maps unless the output is `per_frame`. `ahead` is told where the
+    vehicle drives; `live` is the map where it is a remote one; `runtime` tells what runs the network;
+    `track_calibration` is that of poses tracked with it.
     """
 
     localizer: Locating
@@ -44,6 +38,7 @@ class Engine:
     ahead: Ahead | None = None
     live: LiveMap | None = None
     runtime: Attached | None = None
+    track_calibration: TrackCalibration | None = None
 
 
 EngineFactory = Callable[[NodeParameters], Engine]
@@ -64,7 +59,7 @@ def load_engine(settings: NodeParameters) -> Engine:
     source = live_map(open_map(settings.map))
     try:
         config = LocalizerConfig(
-            prior=settings.prior,
+            prior="gaussian" if settings.output == "per_frame" else "flat",
             orientation_model=settings.orientation_model or None,
             estimate=EstimateConfig(map_sigma_m=settings.map_sigma_m),
         )
@@ -90,7 +85,9 @@ def load_engine(settings: NodeParameters) -> Engine:
         "attribution": source.attribution,
         "threads": str(torch.get_num_threads()),
     }
-    return Engine(localizer, close, localizer.manifest.calibration is not None, facts, ahead, live, runtime)
+    tracking = localizer.manifest.tracking
+    calibrated = localizer.manifest.calibration is not None and (settings.output != "tracked" or tracking is not None)
+    return Engine(localizer, close, calibrated, facts, ahead, live, runtime, tracking)
 
 
 def _runtime_options(settings: NodeParameters) -> RuntimeOptions:

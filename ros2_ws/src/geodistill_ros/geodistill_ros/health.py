@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from geodistill_core.tracking.states import TrackState
 from geodistill_ros.conditions import Health
 from geodistill_ros.counters import Counters
 from geodistill_ros.parameters import NodeParameters
@@ -45,6 +46,11 @@ def health_of(
     values |= {f"age_s.{name}": f"{age:.3f}" for name, age in ages.items()}
     if session.map_ahead is not None:
         values |= session.map_ahead.values()
+    track = session.track
+    trouble, suspect = ("", "") if track is None else track.trouble()
+    if track is not None:
+        values |= track.values()
+    values |= session.mounting.values()
     values["calibration"] = "stated" if session.engine.calibrated else "none"
     if session.sensors.sigma_source:
         values["gnss.sigma_source"] = session.sensors.sigma_source
@@ -67,6 +73,12 @@ def health_of(
         failures_in_a_row=progress.failures_in_a_row,
         calibrated=session.engine.calibrated,
         newest_drop=progress.newest_drop,
+        track_trouble=trouble,
+        track_lost=track is not None and track.state in (TrackState.LOST, TrackState.FAULT),
+        suspect=suspect,
+        other_authority="" if session.transforms is None else session.transforms.authority.other(),
+        mount_trouble=session.mounting.trouble(),
+        debug_trouble=session.debug.failure,
         map_trouble="" if session.map_ahead is None else session.map_ahead.trouble(),
         runtime_trouble="" if runtime is None else runtime.trouble(),
         values=values,

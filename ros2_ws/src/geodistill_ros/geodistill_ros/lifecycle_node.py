@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.clock import Clock, JumpThreshold, TimeJump
 from rclpy.clock_type import ClockType
@@ -27,6 +28,7 @@ from geodistill_ros.diagnostics import diagnostic_array
 from geodistill_ros.engine import EngineFactory, load_engine
 from geodistill_ros.guards import ThrottledLog, guarded
 from geodistill_ros.health import health_of
+from geodistill_ros.services import offer_services
 from geodistill_ros.session import Session
 
 NODE_NAME = "geodistill"
@@ -56,7 +58,7 @@ class LocalizerNode(LifecycleNode):
         settings = self._declared.current()
         self.create_timer(settings.diagnostics_period_s, self._guard("diagnostics", self.report), clock=steady)
         self.create_service(Trigger, "~/status", self._on_status)
-        self.create_service(Trigger, "~/preload_map", self._on_preload)
+        offer_services(self, lambda: self._session, self._guard)
         backward = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(backward, post_callback=self._guard("clock", self._on_jump))
         if settings.autostart:
@@ -135,8 +137,10 @@ class LocalizerNode(LifecycleNode):
         self._listen(NavSatFix, "fix", session.on_fix, 10)
         if settings.heading_source in ("imu", "course"):
             self._listen(Imu, "imu", session.sensors.on_imu, 50)
-        self._listen(Odometry, "odometry", session.sensors.on_odometry, 50)
+        self._listen(Odometry, "odometry", session.on_odometry, 50)
         self._listen(Path, "path", session.on_path, 1)
+        if settings.output == "tracked":
+            self._listen(PoseWithCovarianceStamped, "initialpose", session.on_initial_pose, 1)
         if settings.camera_kind == "pinhole":
             self._listen(CameraInfo, "camera_info", session.camera.on_camera_info, 1)
         # Last: an executor serves what is ready in this order, and sensors should be there before the image.
@@ -183,17 +187,6 @@ class LocalizerNode(LifecycleNode):
         response.message = json.dumps({"level": level, "message": sentence, "values": health.values})
         self.report()
 
-    def _on_preload(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """`~/preload_map`: fetch the map around the vehicle; answers before it is there."""
-        self._guard("preload_map", self._fill_preload)(response)
-        return response
-
-    def _fill_preload(self, response: Trigger.Response) -> None:
-        if self._session is None:
-            response.message = "the node is not configured; configure and activate it first"
-        else:
-            response.success, response.message = self._session.preload_map()
-
     def _health(self) -> Health:
         return health_of(
             self._session,
@@ -209,7 +202,7 @@ class LocalizerNode(LifecycleNode):
     def _on_jump(self, jump: TimeJump) -> None:
         if self._session is not None:
             self.get_logger().warning(
-                f"clock jumped back by {-jump.delta.nanoseconds * 1e-9:.2f} s: sensor history is forgotten"
+                f"clock jump {jump.delta.nanoseconds * 1e-9:.2f} s: sensor history and track are forgotten"
             )
             self._session.on_clock_jump_back()
 

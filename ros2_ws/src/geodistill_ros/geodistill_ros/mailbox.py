@@ -40,6 +40,11 @@ class Mailbox(Generic[T]):
             occupied, self._letter = self._letter is not None, None
             return occupied
 
+    def occupied(self) -> bool:
+        """Whether a value waits."""
+        with self._condition:
+            return self._letter is not None
+
     def close(self) -> None:
         """Wake the worker for good."""
         with self._condition:

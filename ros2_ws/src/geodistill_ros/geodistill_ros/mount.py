@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from geodistill_core.camera import R_BODY_OPTICAL, BodyMount
+from geodistill_core.camera import BodyMount
 from geodistill_core.errors import ConfigError
 from geodistill_core.types import Array
+from geodistill_ros.counters import Counters
 from geodistill_ros.parameters import NodeParameters
 
 
@@ -23,7 +24,10 @@ class Mount(Protocol):
     """Source of `T_base_camera`."""
 
     def lookup(self, camera_frame: str) -> Array:
-        """`T_base_camera` (4x4) of the sensor whose images carry `camera_frame`."""
+        """`T_base_camera` (4x4) of the sensor whose images carry `camera_frame`; raises MountUnavailableError."""
+
+    def antenna(self, gnss_frame: str) -> tuple[float, float]:
+        """Metres forward and left of the base to the antenna of `gnss_frame`; raises MountUnavailableError."""
 
     def close(self) -> None:
         """Release subscriptions."""
@@ -31,15 +35,14 @@ class Mount(Protocol):
 
 def mount_parameters(T_base_camera: Array, camera_kind: str) -> dict[str, float]:
     """The mount_* parameters that make `T_base_camera`: the inverse of `ParameterMount`."""
-    R = T_base_camera[:3, :3] @ R_BODY_OPTICAL.T if camera_kind == "pinhole" else T_base_camera[:3, :3]
-    x, y, z = (float(value) for value in T_base_camera[:3, 3])
+    mount = BodyMount.of(T_base_camera, optical=camera_kind == "pinhole")
     return {
-        "mount_x_m": x,
-        "mount_y_m": y,
-        "mount_z_m": z,
-        "mount_roll_deg": math.degrees(math.atan2(R[2, 1], R[2, 2])),
-        "mount_pitch_deg": math.degrees(math.asin(max(-1.0, min(1.0, -R[2, 0])))),
-        "mount_yaw_deg": math.degrees(math.atan2(R[1, 0], R[0, 0])),
+        "mount_x_m": mount.x_m,
+        "mount_y_m": mount.y_m,
+        "mount_z_m": mount.z_m,
+        "mount_roll_deg": math.degrees(mount.roll_rad),
+        "mount_pitch_deg": math.degrees(mount.pitch_rad),
+        "mount_yaw_deg": math.degrees(mount.yaw_rad),
     }
 
 
@@ -56,19 +59,24 @@ class ParameterMount:
             math.radians(settings.mount_yaw_deg),
         )
         self._T_base_camera = mount.matrix(optical=settings.camera_kind == "pinhole")
+        self._antenna = settings.gnss_antenna_x_m, settings.gnss_antenna_y_m
 
     def lookup(self, camera_frame: str) -> Array:
         """The same mount for every frame."""
         return self._T_base_camera
+
+    def antenna(self, gnss_frame: str) -> tuple[float, float]:
+        """The same antenna for every frame."""
+        return self._antenna
 
     def close(self) -> None:
         """Nothing to release."""
 
 
 class TfMount:
-    """The newest transform base <- camera of a TF tree; a camera mount is static."""
+    """The newest transform base <- sensor of a TF tree; sensors are mounted rigidly."""
 
-    def __init__(self, node: Any, base_frame: str) -> None:
+    def __init__(self, node: Any, base_frame: str, counters: Counters) -> None:
         try:
             tf2_ros = importlib.import_module("tf2_ros")
         except ImportError:
@@ -76,7 +84,7 @@ class TfMount:
                 "mount_source 'tf' needs tf2_ros, which is not installed; "
                 "install ros-$ROS_DISTRO-tf2-ros or set mount_source to 'parameters'"
             ) from None
-        self._base_frame = base_frame
+        self._base_frame, self._counters = base_frame, counters
         self._newest = importlib.import_module("rclpy.time").Time()
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
@@ -87,17 +95,23 @@ class TfMount:
         try:
             stamped = self._buffer.lookup_transform(self._base_frame, camera_frame, self._newest)
         except self._error as error:
+            self._counters.add(f"tf.missing.{self._base_frame}.{camera_frame}")
             raise MountUnavailableError(f"no transform {self._base_frame} <- {camera_frame!r}: {error}") from error
         return _matrix(stamped.transform)
+
+    def antenna(self, gnss_frame: str) -> tuple[float, float]:
+        """By the same transforms."""
+        T = self.lookup(gnss_frame)
+        return float(T[0, 3]), float(T[1, 3])
 
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()
 
 
-def open_mount(settings: NodeParameters, node: Any) -> Mount:
+def open_mount(settings: NodeParameters, node: Any, counters: Counters) -> Mount:
     """The mount that `mount_source` asks for; raises ConfigError where tf2_ros is missing."""
-    return TfMount(node, settings.base_frame) if settings.mount_source == "tf" else ParameterMount(settings)
+    return TfMount(node, settings.base_frame, counters) if settings.mount_source == "tf" else ParameterMount(settings)
 
 
 def _matrix(transform: Any) -> Array:

@@ -12,15 +12,15 @@ from typing import Any
 from geodistill_core.bags.images import ImageError
 from geodistill_core.errors import ConfigError, DatasetError, MapError, RuntimeBackendError
 from geodistill_core.localization.sensor_buffer import FramePrior, SensorGap
-from geodistill_core.types import Estimate, GroundImage, Prior
+from geodistill_core.types import GroundImage
 from geodistill_ros.camera import CameraState
 from geodistill_ros.conversions import FrameError, rgb_of
 from geodistill_ros.counters import Counters, Durations
-from geodistill_ros.engine import Locating
-from geodistill_ros.guards import ThrottledLog
+from geodistill_ros.guards import ThrottledLog, guarded
 from geodistill_ros.messages import CovarianceError
 from geodistill_ros.mount import Mount, MountUnavailableError
 from geodistill_ros.sensors import SensorInputs
+from geodistill_ros.tracking import Answer, Answering
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,13 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An estimate and the prior it started from."""
+class Frame:
+    """An answered image message, with what was known when it was taken and what it was decoded to."""
 
-    estimate: Estimate
-    prior: Prior
+    message: Any
+    prior: FramePrior
+    image: GroundImage
+    answer: Answer
 
 
 class Progress:
@@ -67,28 +69,29 @@ class Progress:
 
 
 class Pipeline:
-    """Decode, form the prior, locate, hand over to `publish`; runs in the worker thread."""
+    """Decode, form the prior, answer, hand over to `publish` and to `afterwards`; runs in the worker thread."""
 
     def __init__(
         self,
         *,
-        localizer: Locating,
+        answering: Answering,
         sensors: SensorInputs,
         camera: CameraState,
         mount: Mount,
         sigma_height_m: float,
         publish: Callable[[Answer], bool],
-        illustrate: Callable[[Answer], None],
+        afterwards: Callable[[Frame], None],
         counters: Counters,
         log: ThrottledLog,
     ) -> None:
-        self._localizer = localizer
+        self._answering = answering
+        self._missed = guarded("missed", counters, log, answering.missed)
         self._sensors = sensors
         self._camera = camera
         self._mount = mount
         self._sigma_height_m = sigma_height_m
         self._publish = publish
-        self._illustrate = illustrate
+        self._afterwards = afterwards
         self._counters = counters
         self._log = log
         self.progress = Progress()
@@ -97,9 +100,11 @@ class Pipeline:
         """Answer one image or count why not; never raises."""
         self.progress.start()
         try:
-            answer = self._answer(job)
-            if answer is not None:
-                self._illustrate(answer)
+            frame = self._answer(job)
+            if frame is None:
+                self._counters.add("dropped.deactivated")
+            else:
+                self._afterwards(frame)
         except Exception as error:
             reason = drop_reason(error)
             if reason in ("inference", "nonfinite"):
@@ -107,22 +112,22 @@ class Pipeline:
             self.progress.newest_drop = f"{reason}: {error}"
             self._counters.add(f"dropped.{reason}")
             self._log.warning(f"dropped.{reason}", f"{type(error).__name__}: {error}")
+            self._missed(job.stamp_ns, reason)
         finally:
             self.progress.stop()
 
-    def _answer(self, job: Job) -> Answer | None:
+    def _answer(self, job: Job) -> Frame | None:
         """Answer an image; None where the node was deactivated meanwhile."""
-        prior = self._sensors.prior_at(job.stamp_ns)
+        prior = self._sensors.prior_at(job.stamp_ns, self._answering.expected(job.stamp_ns))
         image = self._ground_image(job, prior)
-        answer = Answer(self._localizer.locate(image, prior.prior), prior.prior)
+        answer = self._answering.answer(image, prior)
         if not self._publish(answer):
-            self._counters.add("dropped.deactivated")
             return None
         self.progress.failures_in_a_row = 0
         self.progress.latency_ms.add((time.monotonic() - job.arrived_s) * 1e3)
         self._counters.add("images.answered")
         self._counters.add(f"status.{answer.estimate.status.value}")
-        return answer
+        return Frame(job.message, prior, image, answer)
 
     def _ground_image(self, job: Job, prior: FramePrior) -> GroundImage:
         camera = self._camera.model()

@@ -10,7 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from nav_msgs.msg import OccupancyGrid
+from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, NavSatFix
@@ -25,18 +25,19 @@ _ANSWERS = QoSProfile(depth=100)
 
 
 class Recorder:
-    """Subscribes to everything the node says; `received_s` holds the arrival of each pose by its stamp."""
+    """Subscribes to what the node says; `received_s` holds the arrival of each pose, or likelihood, by its stamp."""
 
     def __init__(self, node: Node, writer: BagWriter, name: str = "geodistill") -> None:
         self._writer = writer
         self._lock = threading.Condition()
         self._closed = False
         self.received_s: dict[int, float] = {}
-        self.pose_topic = f"/{name}/pose"
+        self._answer_topics = f"/{name}/pose", f"/{name}/likelihood"
         for topic, kind, qos in (
             (f"/{name}/datum", NavSatFix, _LATCHED),
-            (self.pose_topic, PoseWithCovarianceStamped, _ANSWERS),
+            *((topic, PoseWithCovarianceStamped, _ANSWERS) for topic in self._answer_topics),
             (f"/{name}/fix", NavSatFix, _ANSWERS),
+            (f"/{name}/odometry", Odometry, _ANSWERS),
             ("/diagnostics", DiagnosticArray, _ANSWERS),
         ):
             writer.add_topic(topic, f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}", latched=qos is _LATCHED)
@@ -64,7 +65,7 @@ class Recorder:
             with self._lock:
                 if self._closed:
                     return
-                if topic == self.pose_topic:
+                if topic in self._answer_topics:
                     self.received_s[stamp_ns] = now_s
                     self._lock.notify_all()
                 self._writer.write_cdr(topic, message, max(stamp_ns, 0))
