@@ -20,6 +20,7 @@ from geodistill_core.errors import DatasetError
 from geodistill_core.evaluation.calibration import truth_level
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import offsets_enu_m
+from geodistill_core.localization.protection import ProtectionFactors, ProtectionLevel, protection_level
 from geodistill_core.types import Array, Estimate
 
 COVERAGE_LEVELS = (0.5, 0.68, 0.9, 0.95, 0.99)
@@ -30,23 +31,28 @@ NEES_DOF = 3
 
 @dataclass(frozen=True, slots=True)
 class PoseAnswer:
-    """What was claimed for a frame: WGS-84 degrees, ENU yaw, 3x3 covariance (east m, north m, yaw rad)."""
+    """What was claimed for a frame: WGS-84 degrees, ENU yaw, 3x3 covariance (east m, north m, yaw rad).
+
+    `protection` is None where nobody stated a protection level.
+    """
 
     latitude: float
     longitude: float
     yaw_enu_rad: float
     covariance: Array
     status: str = "ok"
+    protection: ProtectionLevel | None = None
 
     @classmethod
-    def of(cls, estimate: Estimate) -> PoseAnswer:
-        """The pose of a full estimate, without its heat map and imagery."""
+    def of(cls, estimate: Estimate, factors: ProtectionFactors | None = None) -> PoseAnswer:
+        """The pose of a full estimate, without its heat map and imagery; `factors` are its calibration's."""
         return cls(
             estimate.latitude,
             estimate.longitude,
             estimate.yaw_enu_rad,
             estimate.covariance,
             estimate.status.value,
+            protection_level(estimate.covariance, estimate.yaw_enu_rad, factors),
         )
 
 
@@ -56,7 +62,8 @@ class FrameResult:
 
     `gnss` is latitude and longitude in degrees. `key` is the sample's name in a data set. `confidence` is the
     probability mass of the best mode and `hpd_level` the mass of the cells more probable than the true one;
-    both need the heat map and are None without it. `speed_mps` is how fast the vehicle drove.
+    both need the heat map and are None without it. `speed_mps` is how fast the vehicle drove, `road` what kind of road
+    that was on, where it is known.
     """
 
     stamp_ns: int
@@ -69,6 +76,7 @@ class FrameResult:
     confidence: float | None = None
     speed_mps: float | None = None
     hpd_level: float | None = None
+    road: str = ""
 
     def __post_init__(self) -> None:
         if (self.answer is None) == (self.dropped is None) or self.dropped == "":

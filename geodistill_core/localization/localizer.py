@@ -15,8 +15,9 @@ import torch
 
 from geodistill_core.errors import ConfigError, MapError, RuntimeBackendError
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.localization.covariance import CovarianceScale
 from geodistill_core.localization.encoded_tiles import EncodedTiles
-from geodistill_core.localization.estimate import EstimateConfig, estimate
+from geodistill_core.localization.estimate import EstimateConfig, estimate, posterior
 from geodistill_core.localization.heights import log_likelihood
 from geodistill_core.maps import MapSource, open_map
 from geodistill_core.models.base import AnyNetwork
@@ -148,7 +149,7 @@ class Localizer:
         log_p = log_likelihood(network, image, map_features, yaw, self._temperature)
         log_p = log_p + self._log_orientation(image, prior, yaw)[:, None, None]
         heatmap = self._posterior(log_p, prior, tile, yaw)
-        return estimate(heatmap, tile, image.stamp_ns, self.config.estimate)
+        return estimate(heatmap, tile, image.stamp_ns, self.estimate_config)
 
     @torch.inference_mode()
     def prepare(self, point: GeoPoint) -> bool:
@@ -166,6 +167,11 @@ class Localizer:
     @property
     def _tile_caches(self) -> list[EncodedTiles]:
         return [tiles for tiles in (self._running[1], self._orientation_tiles) if tiles is not None]
+
+    @property
+    def estimate_config(self) -> EstimateConfig:
+        """How heat maps become answers, with the scale that the checkpoint's calibration states."""
+        return replace(self.config.estimate, scale=CovarianceScale.of(self.manifest.calibration))
 
     @property
     def _temperature(self) -> float:
@@ -188,7 +194,7 @@ class Localizer:
         return prior.yaw_enu_rad + step * np.arange(-reach, reach + 1)
 
     def _posterior(self, log_p: Array, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
-        """Softmax of log-likelihoods [Y, P, P] plus the log prior; differences and the sum in float64."""
+        """Softmax of log-likelihoods [Y, P, P] plus the log prior."""
         likeliest = log_p.max()  # NaN where any is
         if np.isneginf(likeliest):
             raise MapError(
@@ -201,12 +207,10 @@ class Localizer:
             )
         cell, (east, south) = self.network.metres_per_cell, self.network.heatmap_shift_cells
         center = LocalFrame(tile.center).point(east * cell, -south * cell) if east or south else tile.center
-        heatmap = HeatMap(log_p, center, cell, yaw)
+        grid = HeatMap(log_p, center, cell, yaw)
         if self.config.prior == "gaussian":
-            log_p = log_p + self.log_prior(prior, heatmap)
-        probability = np.exp((log_p - log_p.max()).astype(np.float32))
-        probability /= probability.sum(dtype=np.float64)
-        return HeatMap(probability, center, cell, yaw)
+            log_p = log_p + self.log_prior(prior, grid)
+        return posterior(log_p, grid)
 
     @staticmethod
     def log_prior(prior: Prior, grid: HeatMap) -> Array:
@@ -221,7 +225,8 @@ class Localizer:
         """Identifies model and settings in reports, wherever checkpoints lie."""
         name = self.config.orientation_model
         config = replace(self.config, orientation_model=name and Path(name).name)
-        return hashlib.sha256(f"{self.manifest.sha256}{config}".encode()).hexdigest()[:12]
+        decisive = f"{self.manifest.sha256}{self.manifest.calibration}{config}"
+        return hashlib.sha256(decisive.encode()).hexdigest()[:12]
 
 
 def orientation_network(name: str) -> OrientationNetwork:
