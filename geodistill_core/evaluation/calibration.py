@@ -118,7 +118,7 @@ def score_heatmap(heatmap: HeatMap, truth: Truth) -> HeatMapScore | None:
 
 def full_turn(heatmap: HeatMap) -> bool:
     """Whether the yaw axis goes around and meets itself."""
-    return abs(len(heatmap.yaw_enu_rad) * heatmap.yaw_step_rad - 2 * math.pi) < 1e-6  # noqa: PLR2004
+    return abs(len(heatmap.yaw_enu_rad) * heatmap.yaw_step_rad - 2 * math.pi) < 1e-6
 
 
 def truth_level(heatmap: HeatMap, truth: Truth) -> float | None:

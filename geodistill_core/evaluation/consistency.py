@@ -53,4 +53,4 @@ def mean_bounds(count: int, dof: int = NEES_DOF, confidence: float = 0.95) -> tu
 def ellipse_areas_m2(covariances: Array, probability: float = 0.95) -> Array:
     """Areas [N] of the ellipses that hold `probability`, from covariances [N, 3, 3] over east m, north m, yaw rad."""
     position = np.asarray(covariances, dtype=np.float64)[:, :2, :2]
-    return -2.0 * math.log1p(-probability) * math.pi * np.sqrt(np.maximum(np.linalg.det(position), 0.0))
+    return np.asarray(-2.0 * math.log1p(-probability) * math.pi * np.sqrt(np.maximum(np.linalg.det(position), 0.0)))

@@ -69,7 +69,7 @@ class Outcome:
         stamp with odometry, so that GNSS is not blamed for the way driven since.
         """
         prior = frame.frame_prior.prior if frame.frame_prior else None
-        answer = None if isinstance(found, str) else PoseAnswer.of(found) if isinstance(found, Estimate) else found
+        answer = None if isinstance(found, str) else self._answer(found)
         result = FrameResult(
             frame.stamp_ns,
             frame.truth,
@@ -85,6 +85,11 @@ class Outcome:
         self.results.append(result)
         estimate = found if isinstance(found, Estimate) else None
         self.gallery.add(result, frame.image.rgb if frame.image else None, overlay, estimate)
+
+    def _answer(self, found: Estimate | PoseAnswer) -> PoseAnswer:
+        if isinstance(found, Estimate):
+            return PoseAnswer.of(found, self.info.calibration)
+        return found if found.protection else found.protected(self.info.calibration)
 
     def _speed(self, frame: DriveFrame) -> float | None:
         """The odometry's, else the truth's since the last frame; None where neither is known."""

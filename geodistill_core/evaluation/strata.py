@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,14 @@ from geodistill_core.types import Array
 
 CONFIDENCE_EDGES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 PRIOR_EDGES_M = (0.0, 2.0, 5.0, 10.0, 20.0, math.inf)
-_COVERED = 0.95
+COVERED = 0.95
 
 
 def summarize_strata(
     position_m: Array,
     nees: Array,
     covered: Array,
-    labels: dict[str, Sequence[str]],
+    labels: Mapping[str, Sequence[str]],
 ) -> list[dict[str, Any]]:
     """The `strata` of metrics.json for frames [N] with errors, NEES and whether the 95 % ellipse held the truth.
 
@@ -42,7 +42,7 @@ def summarize_strata(
                     "nees": float(nees[chosen].mean()),
                     "nees_bounds": list(mean_bounds(count)),
                     "coverage": float(covered[chosen].mean()),
-                    "coverage_bounds": list(binomial_bounds(count, _COVERED)),
+                    "coverage_bounds": list(binomial_bounds(count, COVERED)),
                 }
             )
     return found
@@ -51,7 +51,7 @@ def summarize_strata(
 def _groups(names: Sequence[str]) -> Iterator[tuple[str, Array]]:
     labels = np.array(names, dtype=object)
     distinct = sorted({name for name in names if name}, key=_order)
-    if len(distinct) < 2:  # noqa: PLR2004
+    if len(distinct) < 2:
         return
     for name in distinct:
         yield name, np.asarray(labels == name, dtype=bool)

@@ -62,4 +62,4 @@ def published(
     diagonal = np.einsum("...ii->...i", P)
     diagonal[..., :2] += np.asarray(map_sigma_m)[..., None] ** 2
     np.maximum(diagonal, np.asarray(floor_sigmas) ** 2, out=diagonal)
-    return scale.inflation * P
+    return np.asarray(scale.inflation * P)

@@ -25,7 +25,6 @@ from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization import EstimateConfig, Localizer
 from geodistill_core.localization.covariance import CovarianceScale, published
 from geodistill_core.localization.estimate import covariance_about, find_modes, posterior, status_of
-from geodistill_core.localization.protection import protection_level
 from geodistill_core.models.manifest import Calibration
 from geodistill_core.types import Array, Estimate, HeatMap, Prior
 
@@ -34,7 +33,7 @@ from geodistill_core.types import Array, Estimate, HeatMap, Prior
 class HeldFrame:
     """`log_likelihood` holds logarithms in place of probabilities, at temperature 1, without the prior.
 
-    `searched` is the prior that the posterior takes in; None leaves it out (then `prior` only says what is compared).
+    The posterior takes in the prior unless the frame is `flat`.
     """
 
     log_likelihood: HeatMap
@@ -87,7 +86,7 @@ class HeldFrame:
 
 @dataclass(frozen=True)
 class AnsweredFrame:
-    """`unscaled` carries the heat map's second moments for its covariance; `score` is None where the truth is outside."""
+    """`unscaled` has the heat map's second moments for its covariance; `score` is None where the truth is outside."""
 
     held: HeldFrame
     unscaled: PoseAnswer
@@ -95,9 +94,7 @@ class AnsweredFrame:
     score: HeatMapScore | None
 
 
-def published_covariances(
-    frames: Sequence[AnsweredFrame], config: EstimateConfig, scale: CovarianceScale
-) -> Array:
+def published_covariances(frames: Sequence[AnsweredFrame], config: EstimateConfig, scale: CovarianceScale) -> Array:
     """Covariances [N, 3, 3] as the localizer publishes them at this scale."""
     moments = np.stack([frame.unscaled.covariance for frame in frames])
     yaw = np.array([frame.unscaled.yaw_enu_rad for frame in frames])
@@ -114,8 +111,7 @@ def frame_results(
 
 
 def _result(number: int, frame: AnsweredFrame, P: Array, calibration: Calibration | None) -> FrameResult:
-    protection = protection_level(P, frame.unscaled.yaw_enu_rad, calibration)
-    answer = replace(frame.unscaled, covariance=P, protection=protection)
+    answer = replace(frame.unscaled, covariance=P).protected(calibration)
     held = frame.held
     return FrameResult(
         number,
