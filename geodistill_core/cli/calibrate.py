@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 CalibrateOption = Annotated[
     Optional[Path],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
-    typer.Option(
-        "--calibrate", help="Fit a calibration on these samples; write a checkpoint with it to this folder."
-    ),
+    typer.Option("--calibrate", help="Fit a calibration on these samples; write a checkpoint with it to this folder."),
 ]
 RiskOption = Annotated[float, typer.Option(help="With --calibrate: how often a protection level may be passed.")]
 DateOption = Annotated[

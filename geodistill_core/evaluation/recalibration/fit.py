@@ -88,6 +88,19 @@ def recalibrate(
     )
 
 
+def fit_calibration(
+    frames: Sequence[HeldFrame],
+    fitted_on: str,
+    *,
+    date: str | None = None,
+    risk: float = DEFAULT_RISK,
+    config: EstimateConfig | None = None,
+) -> Calibration:
+    """The calibration alone; raises as `recalibrate`."""
+    check_samples(len(frames), risk)
+    return _fit(frames, fitted_on, date, risk, config or EstimateConfig())[0]
+
+
 def check_samples(count: int, risk: float) -> None:
     """Raises ConfigError for fewer samples than a calibration takes."""
     least = max(LEAST_SAMPLES, least_samples(risk))

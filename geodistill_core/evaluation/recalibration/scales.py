@@ -12,7 +12,7 @@ import numpy as np
 from geodistill_core.errors import ConfigError
 from geodistill_core.types import Array
 
-LARGEST_SIGMAS = 4.0
+LARGEST_SIGMAS = 6.0
 """An error counts as at most so many sigmas: a blunder is no question of scale."""
 MARGIN_CONFIDENCE = 0.95
 SCALE_LIMITS = (0.1, 30.0)
