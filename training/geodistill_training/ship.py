@@ -20,6 +20,17 @@ from geodistill_training.recipe.data import SynthData
 from geodistill_training.recipe.recipe import Recipe
 
 
+def check_pairs(recipe: Recipe, calibration_pairs: int) -> None:
+    """Raises ConfigError where so many pairs cannot calibrate what the recipe trains."""
+    if not calibration_pairs:
+        return
+    if not isinstance(recipe.data, SynthData):
+        raise ConfigError(
+            f"{calibration_pairs} SynthCity pairs cannot calibrate a network for {recipe.data.dataset}; set 0"
+        )
+    check_samples(calibration_pairs, DEFAULT_RISK)
+
+
 def ship(
     recipe: Recipe, network: AnyNetwork, output: Path, calibration_pairs: int, level: str = "standard"
 ) -> Manifest:
@@ -31,14 +42,10 @@ def ship(
         ConfigError: pairs are asked for, and they are too few, or the network was not trained on SynthCity.
         CheckpointError: its likelihoods are best at no temperature; nothing is written.
     """
+    check_pairs(recipe, calibration_pairs)
     description = describe(recipe, network)
-    if calibration_pairs and not isinstance(recipe.data, SynthData):
-        raise ConfigError(
-            f"{calibration_pairs} SynthCity pairs cannot calibrate a network for {recipe.data.dataset}; set 0"
-        )
     if not calibration_pairs:
         return save_checkpoint(output, network, description)
-    check_samples(calibration_pairs, DEFAULT_RISK)
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), network, description)
         rounded, manifest = load_checkpoint(folder)
