@@ -18,7 +18,6 @@ from geodistill_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from geodistill_core.evaluation.recalibration.held import HeldFrame
-    from geodistill_core.models.manifest import Manifest
 
 CalibrateOption = Annotated[
     Optional[Path],  # noqa: UP045 - Typer evaluates the annotation, and Python 3.10 must too
@@ -107,13 +106,16 @@ def _range(bounds: Sequence[float]) -> str:
     return f"{bounds[0]:.2f} – {bounds[1]:.2f}"
 
 
-def warn_uncalibrated(manifest: Manifest) -> None:
+def warn_uncalibrated(model: str) -> None:
     """Say on standard error that a checkpoint carries no calibration, and what its covariances are then."""
     from geodistill_core.localization.covariance import UNCALIBRATED_INFLATION
+    from geodistill_core.models.checkpoint import resolve
+    from geodistill_core.models.manifest import read_manifest
 
+    manifest = read_manifest(resolve(model))
     if manifest.calibration is None:
         notes().print(
-            f"[yellow]{escape(manifest.name)} carries no calibration:[/yellow] its covariances are published "
+            f"[yellow]{escape(manifest.name)} carries no calibration:[/yellow] its covariances are made "
             f"{UNCALIBRATED_INFLATION:g} times as large; fit one with `geodistill eval … --calibrate FOLDER`",
             soft_wrap=True,
         )

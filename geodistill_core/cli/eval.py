@@ -63,7 +63,7 @@ def synth(
             frames = synth_frames(network, manifest, wanted, flat=config.prior == "flat", step=step)
         calibrate(wish, model, frames, synth_name(wanted), pairs, json_path)
         return
-    warn_uncalibrated(manifest)
+    warn_uncalibrated(model)
     with progress(f"{split}, {level}", total=pairs) as step:
         summary = evaluate_synth(network, manifest, wanted, config, step)
     emit(summary, json_path, lambda out: print_summary(out, summary))

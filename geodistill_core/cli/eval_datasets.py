@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from geodistill_core.cli.bag_datasets import GnssSigma, Root, Seed
-from geodistill_core.cli.calibrate import CalibrateOption, DateOption, RiskOption, calibrate, wish_of
+from geodistill_core.cli.calibrate import CalibrateOption, DateOption, RiskOption, calibrate, warn_uncalibrated, wish_of
 from geodistill_core.cli.dataset_summary import print_dataset_summary
 from geodistill_core.cli.output import JsonOption, emit, notes, progress
 
@@ -141,11 +141,14 @@ def kitti(
 def _calibrated(
     evaluation: Evaluation, model: str, folder: Path | None, risk: float, date: str | None, json_path: str | None
 ) -> bool:
+    from geodistill_core.evaluation.datasets.vehicle import VehicleJudge
     from geodistill_core.evaluation.recalibration.vehicle import vehicle_frames
 
     samples = len(evaluation.judge)
     wish = wish_of(folder, risk, date, samples)
     if wish is None:
+        if isinstance(evaluation.judge, VehicleJudge):
+            warn_uncalibrated(model)
         return False
     named = f"{evaluation.dataset} {evaluation.split}"
     with progress(named, total=samples) as step:

@@ -98,7 +98,7 @@ def _runtime(health: Health) -> str:
 
 
 def _uncalibrated(health: Health) -> str:
-    return "" if health.calibrated else "the checkpoint carries no calibration: covariances are not to be trusted"
+    return "" if health.calibrated else "the checkpoint carries no calibration: covariances are four times as large"
 
 
 def _because(health: Health) -> str:
