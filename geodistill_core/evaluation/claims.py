@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from geodistill_core.evaluation.calibration import reliability_curve
 from geodistill_core.evaluation.consistency import ellipse_areas_m2
 from geodistill_core.evaluation.frame_errors import FrameErrors, FrameResult, PoseAnswer, ellipse_quantile_sq, offset_m
 from geodistill_core.evaluation.integrity import ALERT_LIMIT_M, Stanford
@@ -47,6 +48,17 @@ def strata(judged: Sequence[FrameResult], errors: Sequence[FrameErrors]) -> list
     return summarize_strata(
         np.array([e.position_m for e in errors]), np.array([e.nees for e in errors]), covered, labels
     )
+
+
+def hpd_curve(results: Sequence[FrameResult]) -> dict[str, Any]:
+    """How often the truth lies in the heat map's densest cells that hold so much, and the largest deviation."""
+    levels = [r.hpd_level for r in results if r.hpd_level is not None]
+    curve = reliability_curve(levels)
+    return {
+        "frames": len(levels),
+        "max_deviation": curve.max_deviation if levels else None,
+        "curve": {f"{p:g}": share for p, share in zip(curve.nominal, curve.observed, strict=True)},
+    }
 
 
 def sharpness_m2(answers: Sequence[PoseAnswer]) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from geodistill_core.evaluation.calibration import binomial_bounds
-from geodistill_core.evaluation.claims import common_risk, sharpness_m2, stanford, strata
+from geodistill_core.evaluation.claims import common_risk, hpd_curve, sharpness_m2, stanford, strata
 from geodistill_core.evaluation.consistency import NEES_DOF, mean_bounds
 from geodistill_core.evaluation.frame_errors import (
     FrameErrors,
@@ -92,6 +92,7 @@ def summarize(
         "nees": _nees(np.array([e.nees for e in errors], dtype=np.float64)),
         "coverage": {f"{p:g}": share_within(position_sq, ellipse_quantile_sq(p)) for p in COVERAGE_LEVELS},
         "coverage_bounds": {f"{p:g}": list(binomial_bounds(len(errors), p)) for p in COVERAGE_LEVELS if errors},
+        "hpd": hpd_curve(results),
         "sharpness_m2": sharpness_m2(answers),
         "strata": strata(judged, errors),
         "protection": summarize_protection(stanford(answers, errors), common_risk(answers)),

@@ -62,6 +62,16 @@ def test_the_summary_states_bounds_for_as_many_frames_as_it_judged():
     assert summary["coverage_bounds"]["0.95"] == [0.9, 0.99]
 
 
+def test_the_curve_of_hpd_levels_is_their_distribution():
+    frames = [replace(f, hpd_level=(i + 0.5) / 100) for i, f in enumerate(calibrated_drive(100))]
+    found = summary_of([*frames, result_off(0.0, 0.0)])["hpd"]
+    assert found["frames"] == 100 and found["max_deviation"] == pytest.approx(0.0, abs=1e-9)
+    assert found["curve"]["0.35"] == pytest.approx(0.35) and len(found["curve"]) == 19
+    squeezed = summary_of([replace(f, hpd_level=f.hpd_level / 2) for f in frames])["hpd"]
+    assert squeezed["max_deviation"] == pytest.approx(0.5, abs=0.06)
+    assert summary_of([result_off(0.0, 0.0)])["hpd"] == {"frames": 0, "max_deviation": None, "curve": {}}
+
+
 def test_the_ellipse_of_a_circle_has_its_area():
     covariance = np.diag([4.0, 4.0, 1e-3])[None]
     assert ellipse_areas_m2(covariance) == pytest.approx([math.pi * 4.0 * chi2.ppf(0.95, 2)])

@@ -40,6 +40,7 @@ DESIGN_KEYS = {
     "nees",
     "coverage",
     "coverage_bounds",
+    "hpd",
     "sharpness_m2",
     "strata",
     "protection",
