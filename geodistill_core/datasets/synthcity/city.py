@@ -21,6 +21,7 @@ from geodistill_core.errors import ConfigError
 from geodistill_core.types import Array, GeoPoint
 
 MAP_MARGIN_M = 62.0
+CROSSING_REACH_M = 20.0
 _KEPT_MAPS = 2
 _KEPT_AREA_SQ_M = 8 * 320.0**2  # about 100 MB for each city of 320 m
 
@@ -70,6 +71,14 @@ class City:
         such lane."""
         rng = stream(self.style.name, self.seed, "route", seed)
         return routes.drive(self.network, self.style, rng, length_m, self.size_m / 2 - MAP_MARGIN_M)
+
+    def road_kind(self, east_m: float, north_m: float) -> str:
+        """`crossing` near where streets meet, else `avenue` or `street` by the nearest one's rank."""
+        here = np.array([east_m, north_m])
+        if float(np.hypot(*(self.network.nodes - here).T).min()) <= CROSSING_REACH_M:
+            return "crossing"
+        nearest = min(self.network.roads, key=lambda road: float(np.hypot(*(road.points - here).T).min()))
+        return "avenue" if nearest.major else "street"
 
     def lane_pose(self, rng: np.random.Generator) -> tuple[float, float, float]:
         """A random place on a lane whose surroundings are mapped: east, north, yaw of the lane."""

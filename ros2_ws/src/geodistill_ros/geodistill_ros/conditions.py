@@ -127,7 +127,7 @@ def _uncalibrated(health: Health) -> str:
     return (
         ""
         if health.calibrated
-        else "the checkpoint has no calibration for this output: covariances are not to be trusted"
+        else "the checkpoint has no calibration for this output: covariances are four times as large"
     )
 
 
