@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from geodistill_core.errors import RuntimeBackendError
+from geodistill_core.errors import NotFiniteError
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.types import Array, Estimate, HeatMap, MapTile, Mode, Status
@@ -121,6 +121,15 @@ def published_covariance(heatmap: HeatMap, mode: Mode, config: EstimateConfig) -
     return P
 
 
+def _unseen_beyond(heatmap: HeatMap) -> Array:
+    """What a peak at the edge leaves open [2, 2]: the true one may lie as far beyond as the window is wide.
+
+    The variance of a window that says nothing, width^2 / 12 in each direction.
+    """
+    _, height, width = heatmap.probability.shape
+    return np.diag(np.square([width, height])) * (heatmap.metres_per_cell**2 / 12)
+
+
 def _status(heatmap: HeatMap, modes: tuple[Mode, ...], config: EstimateConfig) -> Status:
     best = modes[0]
     if best.mass < config.uninformative_mass:
@@ -140,14 +149,17 @@ def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateCon
     """The pose at the heaviest mode, its covariance and status.
 
     Raises:
-        RuntimeBackendError: the heat map holds NaN, infinite or negative values, or no mass.
+        NotFiniteError: the heat map holds NaN, infinite or negative values, or no mass.
     """
     total = float(heatmap.probability.sum(dtype=np.float64))
     if not (np.isfinite(total) and total > 0.5 and heatmap.probability.min() >= 0):
-        raise RuntimeBackendError(f"heat map sums to {total}, expected 1; the network's output is not finite")
+        raise NotFiniteError(f"heat map sums to {total}, expected 1; the network's output is not finite")
     modes = find_modes(heatmap, config)
     best = modes[0]
+    status = _status(heatmap, modes, config)
     P = published_covariance(heatmap, best, config.over(tile))
+    if status is Status.EDGE:
+        P[:2, :2] += _unseen_beyond(heatmap)
     latitude, longitude = LocalFrame(heatmap.center).to_geodetic(best.east_m, best.north_m)
     return Estimate(
         stamp_ns,
@@ -155,7 +167,7 @@ def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateCon
         float(longitude),
         best.yaw_enu_rad,
         P,
-        _status(heatmap, modes, config),
+        status,
         modes,
         heatmap,
         tile,

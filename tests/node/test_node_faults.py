@@ -62,12 +62,12 @@ def test_image_stamp_far_from_now_is_dropped(compressed, counter, shift_ns):
     survives(compressed, counter, lambda: compressed.send(compressed_image(compressed.now_ns() + shift_ns)))
 
 
-def test_image_stamp_zero_is_dropped(compressed):
+def test_n01_image_stamp_zero_is_dropped(compressed):
     survives(compressed, "dropped.stamp_zero", lambda: compressed.send(compressed_image(0)))
 
 
 @pytest.mark.parametrize("step_back_ns", [0, 50_000_000])
-def test_repeated_and_backward_stamps_are_dropped(compressed, step_back_ns):
+def test_n02_repeated_and_backward_stamps_are_dropped(compressed, step_back_ns):
     last_ns = None
 
     def send():
@@ -89,7 +89,7 @@ def test_repeated_and_backward_stamps_are_dropped(compressed, step_back_ns):
         ("dropped.size", cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()),
     ],
 )
-def test_broken_compressed_image_is_dropped(compressed, counter, data):
+def test_n10_broken_compressed_image_is_dropped(compressed, counter, data):
     survives(compressed, counter, lambda: compressed.send(compressed_image(compressed.now_ns(), data=data)))
 
 
@@ -192,7 +192,7 @@ def test_heading_and_attitude_come_from_the_chosen_source(worlds, source):
         ("dropped.inference", ZeroDivisionError("division by zero")),
     ],
 )
-def test_failing_localizer_costs_one_frame(compressed, counter, error):
+def test_n24_failing_localizer_costs_one_frame(compressed, counter, error):
     def fail(*_):
         compressed.localizer.before = lambda *_: None
         raise error
@@ -205,7 +205,7 @@ def test_failing_localizer_costs_one_frame(compressed, counter, error):
 
 
 @pytest.mark.parametrize("bad", [np.diag([1.0, -1.0, 0.1]), np.diag([1.0, math.nan, 0.1]), np.zeros((3, 3))])
-def test_covariance_that_is_none_is_never_published(compressed, bad):
+def test_n32_covariance_that_is_none_is_never_published(compressed, bad):
     good = compressed.localizer.covariance
 
     def send():
@@ -218,7 +218,7 @@ def test_covariance_that_is_none_is_never_published(compressed, bad):
     survives(compressed, "dropped.covariance", send)
 
 
-def test_five_failures_in_a_row_are_an_error_until_one_succeeds(compressed):
+def test_n24_five_failures_in_a_row_are_an_error_until_one_succeeds(compressed):
     def fail(*_):
         raise ZeroDivisionError("division by zero")
 

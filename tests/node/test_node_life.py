@@ -85,7 +85,7 @@ def test_configured_datum_is_the_map_origin(worlds):
 
 @pytest.mark.parametrize("transport", ["raw", "compressed"])
 @pytest.mark.parametrize("reliability", list(ReliabilityPolicy)[1:3])
-def test_both_transports_reach_the_node_from_either_reliability(worlds, transport, reliability):
+def test_n22_both_transports_reach_the_node_from_either_reliability(worlds, transport, reliability):
     world = worlds(image_transport=transport)
     world.start()
     kind, topic = (Image, "image") if transport == "raw" else (CompressedImage, "image/compressed")

@@ -76,21 +76,21 @@ def assert_clean(result):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_unconfigured_node_exits_with_zero(start, tester, number):
+def test_n38_unconfigured_node_exits_with_zero(start, tester, number):
     node = start("-m", "geodistill_ros.node")
     assert tester.state() == "unconfigured"
     assert_clean(node.end(number))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_active_node_that_works_exits_with_zero(start, tester, number):
+def test_n38_active_node_that_works_exits_with_zero(start, tester, number):
     node = start()
     tester.start()
     tester.good_frame_gets_a_pose()
     assert_clean(node.end(number))
 
 
-def test_node_exits_while_a_model_loads(start, tester):
+def test_n38_node_exits_while_a_model_loads(start, tester):
     node = start(FAKE_LOAD="hang")
     assert tester.state() == "unconfigured"
     tester.ask_for(CONFIGURE)
@@ -101,7 +101,7 @@ def test_node_exits_while_a_model_loads(start, tester):
     assert_clean(node.end(signal.SIGINT))
 
 
-def test_node_exits_while_an_inference_hangs(start, tester):
+def test_n38_node_exits_while_an_inference_hangs(start, tester):
     node = start(FAKE_INFERENCE="hang")
     tester.start()
     tester.prepare()
@@ -114,14 +114,14 @@ def test_node_exits_while_an_inference_hangs(start, tester):
     assert_clean(node.end(signal.SIGINT))
 
 
-def test_repeated_signal_does_not_spoil_the_exit(start, tester):
+def test_n38_repeated_signal_does_not_spoil_the_exit(start, tester):
     node = start()
     tester.start()
     node.process.send_signal(signal.SIGINT)
     assert_clean(node.end(signal.SIGINT))
 
 
-def test_signal_while_modules_load_ends_the_process_with_zero(start, tmp_path):
+def test_n38_signal_while_modules_load_ends_the_process_with_zero(start, tmp_path):
     (tmp_path / "rclpy.py").write_text(
         "import sys, threading\nprint('importing', file=sys.stderr, flush=True)\nthreading.Event().wait()\n"
     )

@@ -68,12 +68,16 @@ TROUBLES = [
     {"state": "inactive"},
     {"inference_running_s": 6.0},
     {"failures_in_a_row": 5},
+    {"unsupported_image": "image encoding 'bayer_xyz' is not one of rgb8"},
+    {"camera_trouble": "focal length 0"},
     {"image_age_s": 3.1},
     {"image_age_s": 1.1},
+    {"frozen_s": 1.1},
     {"fix_age_s": 2.1},
     {"answer_age_s": 3.1},
     {"map_trouble": "map service offline"},
     {"runtime_trouble": "the network runs on plain torch"},
+    {"sigma_stated": False},
     {"calibrated": False},
 ]
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from geodistill_core.localization.gnss import SigmaSource
 from geodistill_ros.conditions import Health
 from geodistill_ros.counters import Counters
 from geodistill_ros.parameters import NodeParameters
+from geodistill_ros.qos_events import PREFIX
 from geodistill_ros.session import Session
 
 
@@ -45,6 +47,13 @@ def health_of(
     values |= {f"age_s.{name}": f"{age:.3f}" for name, age in ages.items()}
     if session.map_ahead is not None:
         values |= session.map_ahead.values()
+    values |= session.images.values()
+    incompatible = sum(count for name, count in counts.items() if name.startswith(PREFIX))
+    values["qos.incompatible"] = str(incompatible)
+    if session.camera.trouble():
+        values["camera_info.problem"] = session.camera.trouble()
+    if progress.newest_drop:
+        values["images.newest_drop"] = progress.newest_drop
     values["calibration"] = "stated" if session.engine.calibrated else "none"
     if session.sensors.sigma_source:
         values["gnss.sigma_source"] = session.sensors.sigma_source
@@ -66,6 +75,10 @@ def health_of(
         inference_limit_s=settings.inference_timeout_s,
         failures_in_a_row=progress.failures_in_a_row,
         calibrated=session.engine.calibrated,
+        unsupported_image=session.images.unsupported,
+        camera_trouble=session.camera.trouble(),
+        frozen_s=session.images.frozen_s,
+        sigma_stated=session.sensors.sigma_source != SigmaSource.DEFAULT.value,
         newest_drop=progress.newest_drop,
         map_trouble="" if session.map_ahead is None else session.map_ahead.trouble(),
         runtime_trouble="" if runtime is None else runtime.trouble(),

@@ -17,7 +17,9 @@ from geodistill_core.types import GeoPoint
 from geodistill_ros.camera import CameraState
 from geodistill_ros.counters import Counters
 from geodistill_ros.engine import EngineFactory
+from geodistill_ros.fallback import SteadyLocalizer
 from geodistill_ros.guards import ThrottledLog, guarded
+from geodistill_ros.image_watch import ImageWatch
 from geodistill_ros.map_ahead import MapAhead
 from geodistill_ros.mount import open_mount
 from geodistill_ros.parameters import NodeParameters
@@ -49,6 +51,7 @@ class Session:
         self.arrivals_s: dict[str, float] = {}
         self.sensors = SensorInputs(settings, counters)
         self.camera = CameraState(settings().camera_kind, counters)
+        self.images = ImageWatch()
         self._gate = StampGate()
         self.datum = _configured_datum(settings())
         with ExitStack() as undo:
@@ -61,9 +64,10 @@ class Session:
         ahead = self.engine.ahead
         self.map_ahead = None if ahead is None else MapAhead(ahead, self.engine.live, counters)
         self.pipeline = Pipeline(
-            localizer=self.engine.localizer,
+            localizer=SteadyLocalizer(self.engine, counters),
             sensors=self.sensors,
             camera=self.camera,
+            images=self.images,
             mount=self.mount,
             sigma_height_m=settings().mount_sigma_z_m,
             publish=self._publish,
@@ -102,6 +106,7 @@ class Session:
         self._counters.add("images.received")
         settings, stamped_ns = self._settings(), stamp_ns(msg.header)
         now_ns = self._node.get_clock().now().nanoseconds
+        self.images.arrived(stamped_ns, now_ns)
         if self._gate.is_ahead_of(now_ns, settings.max_image_future_s):
             self.on_clock_jump_back()
         reason = self._gate.check(stamped_ns, now_ns, settings.max_image_age_s, settings.max_image_future_s)
