@@ -324,6 +324,11 @@ def picture(width=128, height=64):
     return np.dstack([np.tile(ramp, (height, 1))] * 3)
 
 
+def noise(seed, width=128, height=64):
+    """A picture that no other seed gives."""
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+
+
 def raw_image(stamp_ns, rgb=None, **fields):
     rgb = picture() if rgb is None else rgb
     message = Image(header=header_of(stamp_ns, "camera"), height=rgb.shape[0], width=rgb.shape[1])

@@ -50,6 +50,8 @@ def health_of(
     values |= session.images.values()
     incompatible = sum(count for name, count in counts.items() if name.startswith(PREFIX))
     values["qos.incompatible"] = str(incompatible)
+    if session.camera.size():
+        values["camera_info.size"] = session.camera.size()
     if session.camera.trouble():
         values["camera_info.problem"] = session.camera.trouble()
     if progress.newest_drop:

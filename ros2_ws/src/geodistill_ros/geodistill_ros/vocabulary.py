@@ -92,6 +92,7 @@ KEYS: dict[str, str] = {
     "motion.rejected.*": "speeds and yaw rates refused",
     "qos.incompatible": "publishers and subscribers that cannot hear this node, or it them: 0",
     "qos.incompatible.*": "those by topic",
+    "camera_info.size": "width x height of the newest usable CameraInfo",
     "camera_info.problem": "why the newest CameraInfo cannot be used",
     "camera_info.rejected": "CameraInfo messages that cannot be used",
     "path.accepted": "paths along which the map is fetched",
