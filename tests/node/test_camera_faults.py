@@ -180,7 +180,7 @@ def test_n11_camera_info_that_is_missing_late_or_of_another_size_costs_frames_an
     world.prepare()
     world.send(pinhole_image(world, LARGE))
     world.wait_count("dropped.no_camera_info")
-    assert "camera_info" in world.values()["images.newest_drop"]
+    assert "camera_info" in world.values()["image.newest_drop"]
     inform(LARGE)
     world.prepare()
     answered(world, pinhole_image(world, LARGE))
@@ -189,7 +189,7 @@ def test_n11_camera_info_that_is_missing_late_or_of_another_size_costs_frames_an
     world.prepare()
     world.send(pinhole_image(world, LARGE))
     world.wait_count("dropped.camera_size")
-    assert "1920 x 1080" in world.values()["images.newest_drop"] and "640 x 360" in world.values()["images.newest_drop"]
+    assert "1920 x 1080" in world.values()["image.newest_drop"] and "640 x 360" in world.values()["image.newest_drop"]
     world.prepare()
     answered(world, pinhole_image(world, SMALL))
     image = world.localizer.seen[-1][0]

@@ -205,7 +205,7 @@ def test_n28_map_without_a_valid_cell_is_dropped_and_says_so(small):
     world.engine.accelerated.after = lambda logits: torch.full_like(logits, -math.inf)
     values = frame(world)["values"]
     assert values["dropped.no_map"] == "1" and world.poses == []
-    assert "no valid cell" in values["images.newest_drop"]
+    assert "no valid cell" in values["image.newest_drop"]
     world.engine.accelerated.after = lambda logits: logits
     frame(world)
     world.wait(lambda: world.poses, "a pose")

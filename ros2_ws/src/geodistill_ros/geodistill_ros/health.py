@@ -55,7 +55,7 @@ def health_of(
     if session.camera.trouble():
         values["camera_info.problem"] = session.camera.trouble()
     if progress.newest_drop:
-        values["images.newest_drop"] = progress.newest_drop
+        values["image.newest_drop"] = progress.newest_drop
     values["calibration"] = "stated" if session.engine.calibrated else "none"
     if session.sensors.sigma_source:
         values["gnss.sigma_source"] = session.sensors.sigma_source

@@ -72,7 +72,7 @@ KEYS: dict[str, str] = {
     "images.answered": "images that got a pose",
     "images.pending": "received, neither answered nor dropped yet: 0 or 1",
     "images.lost": "images that DDS says it lost",
-    "images.newest_drop": "the newest reason for a dropped image, with its sentence",
+    "image.newest_drop": "the newest reason for a dropped image, with its sentence",
     "image.encoding": "encoding of the newest image",
     "image.stamp_age_s": "how old the newest image's stamp was when it arrived; negative: ahead of the clock",
     "image.entropy": "bits of brightness in the newest image: near 0 for a blank one",
