@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from geodistill_core.errors import RuntimeBackendError
+from geodistill_core.errors import NotFiniteError
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.covariance import CovarianceScale, published
@@ -132,6 +132,15 @@ def published_covariance(heatmap: HeatMap, mode: Mode, config: EstimateConfig) -
     return published(moments, mode.yaw_enu_rad, config.map_sigma_m, config.floor_sigmas, config.scale)
 
 
+def _unseen_beyond(heatmap: HeatMap) -> Array:
+    """What a peak at the edge leaves open [2, 2]: the true one may lie as far beyond as the window is wide.
+
+    The variance of a window that says nothing, width^2 / 12 in each direction.
+    """
+    _, height, width = heatmap.probability.shape
+    return np.diag(np.square([width, height])) * (heatmap.metres_per_cell**2 / 12)
+
+
 def status_of(heatmap: HeatMap, modes: tuple[Mode, ...], config: EstimateConfig) -> Status:
     """How far an answer at the first of the modes may be trusted."""
     best = modes[0]
@@ -152,14 +161,17 @@ def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateCon
     """The pose at the heaviest mode, its covariance and status.
 
     Raises:
-        RuntimeBackendError: the heat map holds NaN, infinite or negative values, or no mass.
+        NotFiniteError: the heat map holds NaN, infinite or negative values, or no mass.
     """
     total = float(heatmap.probability.sum(dtype=np.float64))
     if not (np.isfinite(total) and total > 0.5 and heatmap.probability.min() >= 0):
-        raise RuntimeBackendError(f"heat map sums to {total}, expected 1; the network's output is not finite")
+        raise NotFiniteError(f"heat map sums to {total}, expected 1; the network's output is not finite")
     modes = find_modes(heatmap, config)
     best = modes[0]
+    status = status_of(heatmap, modes, config)
     P = published_covariance(heatmap, best, config.over(tile))
+    if status is Status.EDGE:
+        P[:2, :2] += _unseen_beyond(heatmap)
     latitude, longitude = LocalFrame(heatmap.center).to_geodetic(best.east_m, best.north_m)
     return Estimate(
         stamp_ns,
@@ -167,7 +179,7 @@ def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateCon
         float(longitude),
         best.yaw_enu_rad,
         P,
-        status_of(heatmap, modes, config),
+        status,
         modes,
         heatmap,
         tile,

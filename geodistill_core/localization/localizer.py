@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from geodistill_core.errors import ConfigError, MapError, RuntimeBackendError
+from geodistill_core.errors import ConfigError, MapError, NotFiniteError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.covariance import CovarianceScale
 from geodistill_core.localization.encoded_tiles import EncodedTiles
@@ -139,7 +139,8 @@ class Localizer:
 
         Raises:
             MapError: no imagery around the prior.
-            RuntimeBackendError: the network's output is not finite.
+            NotFiniteError: the network's output is not finite.
+            RuntimeBackendError: the back end failed.
         """
         if self._before is not None:
             self._before(image)
@@ -215,13 +216,11 @@ class Localizer:
         likeliest = log_p.max()  # NaN where any is
         if np.isneginf(likeliest):
             raise MapError(
-                f"the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid imagery to match "
-                "against; extend the map"
+                f"no valid cell: the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid "
+                "imagery to match against; extend the map"
             )
         if not np.isfinite(likeliest):
-            raise RuntimeBackendError(
-                "the network returned NaN or infinite logits; check the checkpoint and the runtime"
-            )
+            raise NotFiniteError("the network returned NaN or infinite logits; check the checkpoint and the runtime")
         grid = self._on_grid(log_p, tile, yaw)
         if self.config.prior == "gaussian":
             log_p = log_p + self.log_prior(prior, grid)

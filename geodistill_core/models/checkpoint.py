@@ -16,7 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from geodistill_core.errors import CheckpointError
+from geodistill_core.errors import CheckpointError, ConfigError
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.manifest import MANIFEST_NAME, WEIGHTS_NAME, Calibration, Manifest, Probe, read_manifest
 from geodistill_core.models.probe import probe_deviation, probe_output
@@ -110,7 +110,10 @@ def load_checkpoint(name_or_path: str | Path) -> tuple[AnyNetwork, Manifest]:
     """
     folder = resolve(name_or_path)
     manifest = read_manifest(folder)
-    network = build(manifest.architecture, **manifest.arguments).eval()
+    try:
+        network = build(manifest.architecture, **manifest.arguments).eval()
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / MANIFEST_NAME}: {error}; fetch the checkpoint again") from error
     weights = _read_weights(folder / WEIGHTS_NAME, manifest.sha256)
     _check_tensors(weights, network.state_dict(), folder / WEIGHTS_NAME)
     network.load_state_dict(weights, strict=True)
