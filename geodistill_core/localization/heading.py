@@ -32,13 +32,19 @@ class HeadingEstimator:
 
     def at(self, stamp_ns: int, newest: FixReading, frame: LocalFrame) -> AttitudeReading:
         """Attitude at the stamp; raises SensorGap where the configured source cannot say."""
-        limit_ns = int(self.config.max_attitude_age_s * 1e9)
-        near = [r for r in self.attitudes.around(stamp_ns) if r and abs(r.stamp_ns - stamp_ns) <= limit_ns]
         if self.config.heading_source is HeadingSource.COURSE:
             yaw, sigma = self._course(stamp_ns, newest, frame)
-            # Without an inertial sensor the vehicle is taken as level: choosing the course says so.
-            roll, pitch = (near[0].roll_rad, near[0].pitch_rad) if near else (0.0, 0.0)
-            return AttitudeReading(stamp_ns, roll, pitch, yaw, sigma)
+            return AttitudeReading(stamp_ns, *self.tilt(stamp_ns), yaw, sigma)
+        return self.measured(stamp_ns)
+
+    def tilt(self, stamp_ns: int) -> tuple[float, float]:
+        """Roll and pitch near the stamp; without an inertial sensor the vehicle is taken as level."""
+        near = self._near(stamp_ns)
+        return (near[0].roll_rad, near[0].pitch_rad) if near else (0.0, 0.0)
+
+    def measured(self, stamp_ns: int) -> AttitudeReading:
+        """Attitude at the stamp by the attitude stream; raises SensorGap where it is silent."""
+        near = self._near(stamp_ns)
         if not self.attitudes.readings:
             raise SensorGap(GapReason.NO_ATTITUDE, "no attitude so far; connect an IMU or take the course as heading")
         if not near:
@@ -47,6 +53,10 @@ class HeadingEstimator:
                 f"no attitude within {self.config.max_attitude_age_s:.2f} s of {stamp_ns} ns; check the IMU",
             )
         return self._held(near[0], stamp_ns) if len(near) == 1 else _between(near[0], near[1], stamp_ns)
+
+    def _near(self, stamp_ns: int) -> list[AttitudeReading]:
+        limit_ns = int(self.config.max_attitude_age_s * 1e9)
+        return [r for r in self.attitudes.around(stamp_ns) if r and abs(r.stamp_ns - stamp_ns) <= limit_ns]
 
     def travelled(self, from_ns: int, to_ns: int, yaw_end_enu_rad: float) -> Displacement:
         """Dead reckoning over the buffered motion readings."""

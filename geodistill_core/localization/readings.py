@@ -64,13 +64,28 @@ class MotionReading:
 
 
 @dataclass(frozen=True, slots=True)
+class Readings:
+    """What the sensors said over an interval, ascending: the fixes in it, and the attitudes and motions that cover it.
+
+    The last attitude and motion before the interval and the first after it are among them.
+    """
+
+    fixes: tuple[FixReading, ...] = ()
+    attitudes: tuple[AttitudeReading, ...] = ()
+    motions: tuple[MotionReading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FramePrior:
-    """What the other sensors knew when an image was taken; `speed_mps` is None without a recent motion reading."""
+    """What the other sensors knew when an image was taken; `speed_mps` is None without a recent motion reading.
+
+    Without a usable fix, `prior` is what was expected instead, `fix` None and `fix_age_s` infinite.
+    """
 
     prior: Prior
     roll_rad: float
     pitch_rad: float
-    fix: FixReading
+    fix: FixReading | None
     fix_age_s: float
     speed_mps: float | None = None
 

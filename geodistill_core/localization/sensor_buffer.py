@@ -21,6 +21,7 @@ from geodistill_core.localization.readings import (
     GapReason,
     HeadingSource,
     MotionReading,
+    Readings,
     SensorBufferConfig,
     SensorGap,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "GapReason",
     "HeadingSource",
     "MotionReading",
+    "Readings",
     "SensorBuffer",
     "SensorBufferConfig",
     "SensorGap",
@@ -41,6 +43,7 @@ __all__ = [
 
 _REANCHOR_M = 1_000.0
 _MAX_TILT_RAD = 0.8
+_FIX_GAPS = (GapReason.NO_FIX, GapReason.FIX_STALE, GapReason.NO_HEADING)
 
 
 class SensorBuffer:
@@ -100,22 +103,45 @@ class SensorBuffer:
                 return self._motions.drop("nan")
             return self._motions.push(motion)
 
-    def at(self, stamp_ns: int) -> FramePrior:
-        """The prior at an image stamp; raises SensorGap with the reason where there is none."""
+    def at(self, stamp_ns: int, expected: Prior | None = None) -> FramePrior:
+        """The prior at an image stamp; raises SensorGap with the reason where there is none.
+
+        `expected` stands in where no usable fix exists, and for the heading where the course needs fixes.
+        """
         with self._lock:
-            fix = self._usable_fix(stamp_ns)
-            attitude = self._heading.at(stamp_ns, fix, self._frame)
-            moved = self._heading.travelled(fix.stamp_ns, stamp_ns, attitude.yaw_enu_rad)
-            east, north = self._frame.to_enu(fix.latitude, fix.longitude)
-            latitude, longitude = self._frame.to_geodetic(east + moved.east_m, north + moved.north_m)
-            speed_mps = self._speed(stamp_ns)
+            try:
+                return self._from_fix(stamp_ns, self._usable_fix(stamp_ns))
+            except SensorGap as gap:
+                if expected is None or gap.reason not in _FIX_GAPS:
+                    raise
+            return self._without_fix(stamp_ns, expected)
+
+    def readings(self, from_ns: int, to_ns: int) -> Readings:
+        """What the sensors said in (from_ns, to_ns], with the attitudes and motions that cover it."""
+        with self._lock:
+            fixes = tuple(fix for fix in self._fixes.readings if from_ns < fix.stamp_ns <= to_ns)
+            return Readings(fixes, self._attitudes.covering(from_ns, to_ns), self._motions.covering(from_ns, to_ns))
+
+    def _from_fix(self, stamp_ns: int, fix: FixReading) -> FramePrior:
+        attitude = self._heading.at(stamp_ns, fix, self._frame)
+        moved = self._heading.travelled(fix.stamp_ns, stamp_ns, attitude.yaw_enu_rad)
+        east, north = self._frame.to_enu(fix.latitude, fix.longitude)
+        latitude, longitude = self._frame.to_geodetic(east + moved.east_m, north + moved.north_m)
         along_m = moved.distance_m * math.hypot(self.config.motion_scale_sigma, min(attitude.sigma_yaw_rad, 1.0))
         blind_m = moved.uncovered_s * self.config.max_speed_mps
         sigma_m = min(math.sqrt(fix.sigma_m**2 + along_m**2 + blind_m**2), self.config.max_sigma_m)
         sigma_yaw = min(attitude.sigma_yaw_rad, math.pi)
         prior = Prior(latitude, longitude, sigma_m, attitude.yaw_enu_rad, sigma_yaw)
         age_s = (stamp_ns - fix.stamp_ns) * 1e-9
-        return FramePrior(prior, attitude.roll_rad, attitude.pitch_rad, fix, age_s, speed_mps)
+        return FramePrior(prior, attitude.roll_rad, attitude.pitch_rad, fix, age_s, self._speed(stamp_ns))
+
+    def _without_fix(self, stamp_ns: int, expected: Prior) -> FramePrior:
+        if self.config.heading_source is HeadingSource.COURSE:
+            roll, pitch = self._heading.tilt(stamp_ns)
+        else:
+            attitude = self._heading.measured(stamp_ns)
+            roll, pitch = attitude.roll_rad, attitude.pitch_rad
+        return FramePrior(expected, roll, pitch, None, math.inf, self._speed(stamp_ns))
 
     def _speed(self, stamp_ns: int) -> float | None:
         motion, _ = self._motions.around(stamp_ns)

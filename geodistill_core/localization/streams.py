@@ -59,6 +59,18 @@ class Stream(Generic[R]):
             after = reading
         return None, after
 
+    def covering(self, from_ns: int, to_ns: int) -> tuple[R, ...]:
+        """The readings within [from_ns, to_ns], with the last one before and the first one after."""
+        found: list[R] = []
+        for reading in reversed(self.readings):
+            if reading.stamp_ns > to_ns:
+                found = [reading]
+                continue
+            found.append(reading)
+            if reading.stamp_ns < from_ns:
+                break
+        return tuple(reversed(found))
+
     def before(self, stamp_ns: int) -> Iterator[R]:
         """Readings strictly before the stamp, newest first."""
         return (reading for reading in reversed(self.readings) if reading.stamp_ns < stamp_ns)

@@ -29,6 +29,29 @@ class Calibration(_Strict):
     nll_after: float
 
 
+class TrackCalibration(_Strict):
+    """What a track may claim, per axis of the vehicle, and the drives it was fitted on.
+
+    `scale_*` multiply the particles' sigmas, `innovation_*` is the share of the heat maps' root mean square about the
+    track that joins them; `protection_*` are multiples of sigma that hold the error but for `risk`.
+    """
+
+    scale_along: float = Field(gt=0, lt=100)
+    scale_across: float = Field(gt=0, lt=100)
+    scale_yaw: float = Field(gt=0, lt=100)
+    innovation_along: float = Field(ge=0, lt=100)
+    innovation_across: float = Field(ge=0, lt=100)
+    innovation_yaw: float = Field(ge=0, lt=100)
+    protection_lateral: float = Field(gt=0, lt=1000)
+    protection_longitudinal: float = Field(gt=0, lt=1000)
+    risk: float = Field(default=0.01, gt=0, lt=1)
+    drives: int = Field(ge=1)
+    samples: int = Field(ge=1)
+    distance_m: float = Field(gt=0)
+    fitted_on: str
+    date: str
+
+
 class Probe(_Strict):
     """A seeded input (see `probe.probe_output`) and the logits it must give; `tolerance` is a share of the largest."""
 
@@ -64,6 +87,7 @@ class Manifest(_Strict):
     preprocessing: str
     training: dict[str, Any]
     calibration: Calibration | None
+    tracking: TrackCalibration | None = None
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     probe: Probe
     licence: str = Field(min_length=2)
