@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,14 +13,30 @@ from geodistill_core.tracking.config import TrackerConfig
 from geodistill_core.tracking.gnss_belief import GnssBelief
 from geodistill_core.tracking.heat import Evidence
 from geodistill_core.tracking.motion import Motion
-from geodistill_core.tracking.particles import BIAS_EAST, YAW, Particles
+from geodistill_core.tracking.particles import BIAS_EAST, SPEED, YAW, Particles
 from geodistill_core.tracking.summary import Summary, summarize
 from geodistill_core.types import Array
 
 _NEW_SHARE = 0.03
-_WORTHWHILE = 1e-3
+# mean log-likelihood ratio of the particles below which an image speaks against them: half as likely as anywhere
+_AGAINST = math.log(0.5)
 _UNKNOWN_SPEED_MPS, _MEASURED_SPEED_MPS = 5.0, 0.3
 _HEADING_DOF = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is known before the first image: position [2] on the plane and heading, with sigmas; perhaps the speed.
+
+    `fix_ns` is the stamp of the fix that said so, None where it was not GNSS.
+    """
+
+    position: Array
+    sigma_m: float
+    yaw_rad: float
+    sigma_yaw_rad: float
+    speed_mps: float | None
+    fix_ns: int | None
 
 
 class Cloud:
@@ -33,17 +50,17 @@ class Cloud:
         self.gnss_share = 1.0
         self._fix: Array | None = None
 
-    def start(
-        self, evidence: Evidence, fix: Array, sigma_m: float, yaw_rad: float, sigma_yaw_rad: float, speed: float | None
-    ) -> None:
-        """Draw the particles from a heat map under a prior: position [2] with sigma, heading with sigma."""
-        self.belief.begin(sigma_m)
-        self._fix = fix
-        log_weight = self.belief.log_weight(*evidence.cells(), fix)
-        poses, _ = evidence.drawn(log_weight, self.config.particles, self.config.weight, self._rng)
-        sigma_speed = _UNKNOWN_SPEED_MPS if speed is None else _MEASURED_SPEED_MPS
-        self.particles.start(self.particles.fresh(poses, speed or 0.0, sigma_speed))
-        off = np.asarray(wrap(poses[:, 2] - yaw_rad)) / sigma_yaw_rad
+    def start(self, evidence: Evidence, place: Place) -> None:
+        """Draw the particles from a heat map under what was known before."""
+        self.belief.stated_m = place.sigma_m
+        log_weight = self.belief.log_weight(*evidence.cells(), place.position)
+        poses = evidence.drawn(log_weight, self.config.particles, self.config.weight, self._rng)
+        sigma_speed = _UNKNOWN_SPEED_MPS if place.speed_mps is None else _MEASURED_SPEED_MPS
+        self.particles.start(self.particles.fresh(poses, place.speed_mps or 0.0, sigma_speed))
+        if place.fix_ns is not None:
+            self._fix = place.position
+            self.belief.begin(self.particles, place.position, place.sigma_m, place.fix_ns)
+        off = np.asarray(wrap(poses[:, 2] - place.yaw_rad)) / place.sigma_yaw_rad
         self.particles.weigh(-0.5 * (_HEADING_DOF + 1.0) * np.log1p(off**2 / _HEADING_DOF))
 
     def move(self, motion: Motion) -> None:
@@ -69,21 +86,13 @@ class Cloud:
         config, particles = self.config, self.particles
         way = motion.distance_m if motion.measured_s > 0.0 else abs(self._speed()) * motion.seconds
         power = config.weight * -math.expm1(-way / config.correlation_m - motion.seconds / config.correlation_s)
-        weight = particles.weights()
-        ratio = evidence.log_ratio(particles.state[:, :3])
+        weight, ratio = particles.weights(), evidence.log_ratio(particles.state[:, :3])
         explained = float(weight @ np.exp(power * ratio))
         particles.weigh(power * ratio)
-        count = max(1, round(_NEW_SHARE * config.particles))
-        poses, elsewhere = self._drawn(evidence, power, count, fix)
         kidnapped = -math.expm1(-motion.seconds / config.kidnap_s)
-        share = kidnapped * elsewhere / (kidnapped * elsewhere + (1.0 - kidnapped) * explained)
-        if share > _WORTHWHILE:
-            fresh = particles.fresh(poses, self._speed(), 1.0)
-            if self._fix is not None:
-                fresh[:, BIAS_EAST : BIAS_EAST + 2] = self.belief.new_bias(poses, self._fix)
-            particles.replace_lightest(fresh, share)
+        self._look_elsewhere(evidence, kidnapped / (kidnapped + (1.0 - kidnapped) * explained), fix)
         particles.resample()
-        return explained < elsewhere
+        return float(weight @ ratio) < _AGAINST
 
     def gnss_bias(self) -> Array:
         """The receiver's bias [2] in metres, east and north."""
@@ -93,11 +102,19 @@ class Cloud:
         """The heaviest mode and its spread."""
         return summarize(self.particles)
 
-    def _drawn(self, evidence: Evidence, power: float, count: int, fix: Array | None) -> tuple[Array, float]:
-        height, width = evidence.heatmap.probability.shape[1:]
-        if fix is None:
-            return evidence.drawn(np.zeros((height, width)), count, power, self._rng)
-        return evidence.drawn(self.belief.log_weight(*evidence.cells(), fix), count, power, self._rng)
+    def _look_elsewhere(self, evidence: Evidence, share: float, fix: Array | None) -> None:
+        """Give the places that the image alone speaks for a share of the weight."""
+        if share <= 0.0:
+            return
+        count = max(1, round(_NEW_SHARE * self.config.particles))
+        rows = np.zeros(evidence.heatmap.probability.shape[1:])
+        log_weight = rows if fix is None else self.belief.log_weight(*evidence.cells(), fix)
+        fresh = self.particles.fresh(
+            evidence.drawn(log_weight, count, self.config.weight, self._rng), self._speed(), 1.0
+        )
+        if self._fix is not None:
+            fresh[:, BIAS_EAST : BIAS_EAST + 2] = self.belief.new_bias(fresh, self._fix)
+        self.particles.replace_lightest(fresh, share)
 
     def _speed(self) -> float:
-        return float(self.particles.weights() @ self.particles.state[:, 3])
+        return float(self.particles.weights() @ self.particles.state[:, SPEED])

@@ -29,7 +29,7 @@ class TrackerConfig:
     correlation_m: float = 6.0
     correlation_s: float = 10.0
     least_ratio: float = 0.02
-    kidnap_s: float = 200.0
+    kidnap_s: float = 1000.0
 
     scale_sigma: float = 0.02
     forward_noise: float = 0.02

@@ -52,14 +52,15 @@ class GnssBelief:
         return share
 
     def _age(self, particles: Particles, sigma_m: float, stamp_ns: int) -> None:
-        """Let the bias drift since the last fix; a new track begins with the whole of it."""
+        """Let the bias drift since the last fix; it is wholly unknown before the first."""
         self.stated_m = sigma_m
+        bias = particles.state[:, BIAS_EAST : BIAS_EAST + 2]
         if self._last_ns is None:
             self._variance = sigma_m**2
-            particles.state[:, BIAS_EAST : BIAS_EAST + 2] = 0.0
+            bias[:] = 0.0
         else:
             keep = math.exp(-max(0.0, (stamp_ns - self._last_ns) * 1e-9) / self.config.gnss_bias_s)
-            particles.state[:, BIAS_EAST : BIAS_EAST + 2] *= keep
+            bias *= keep
             self._variance = keep**2 * self._variance + (1.0 - keep**2) * sigma_m**2
         self._last_ns = stamp_ns
 
@@ -69,11 +70,16 @@ class GnssBelief:
         distance_sq = ((east_m - fix[0]) ** 2 + (north_m - fix[1]) ** 2) / self.spread_m**2
         return np.asarray(-0.5 * (dof + 2.0) * np.log1p(distance_sq / dof))
 
-    def begin(self, sigma_m: float) -> None:
-        """A new track: forget the bias."""
-        self.stated_m, self._last_ns = sigma_m, None
+    def begin(self, particles: Particles, fix: Array, sigma_m: float, stamp_ns: int) -> None:
+        """The particles were drawn around a fix: what each says of the bias is known."""
+        self.stated_m, self._last_ns = sigma_m, stamp_ns
+        gain = self._first_gain()
+        self._variance = (1.0 - gain) * sigma_m**2
+        particles.state[:, BIAS_EAST : BIAS_EAST + 2] = self.new_bias(particles.state, fix)
 
     def new_bias(self, poses: Array, fix: Array) -> Array:
-        """Mean bias [N, 2] of hypotheses that were drawn anew at poses [N, 3], given the newest fix."""
-        gain = 1.0 / (1.0 + self.config.gnss_noise_share**2)
-        return np.asarray(gain * (fix - poses[:, :2]))
+        """Mean bias [N, 2] of hypotheses that were drawn anew at poses [N, 3 or more], given one fix."""
+        return np.asarray(self._first_gain() * (fix - poses[:, :2]))
+
+    def _first_gain(self) -> float:
+        return 1.0 / (1.0 + self.config.gnss_noise_share**2)

@@ -45,26 +45,20 @@ class Evidence:
             found[inside] = np.maximum(self._interpolated(at) + self._log_cells, self.log_floor)
         return found
 
-    def drawn(self, log_weight: Array, count: int, power: float, rng: np.random.Generator) -> tuple[Array, float]:
-        """Poses [count, 3] drawn by ratio^power times a position weight [H, W] (logarithms, any scale), and their mass.
-
-        The mass is the mean of ratio^power under the weight normalised to one: how well the window explains the image.
-        """
+    def drawn(self, log_weight: Array, count: int, power: float, rng: np.random.Generator) -> Array:
+        """Poses [count, 3] drawn by ratio^power times a position weight [H, W] (logarithms, any scale)."""
         probability = self.heatmap.probability
         ratio = np.log(np.maximum(probability, _SMALLEST)) + self._log_cells
-        weight = np.exp(log_weight - log_weight.max())
-        weight /= weight.sum() * probability.shape[0]
-        mass = np.exp(power * np.maximum(ratio, self.log_floor)) * weight[None]
+        mass = np.exp(power * np.maximum(ratio, self.log_floor) + (log_weight - log_weight.max()))
         cumulative = np.cumsum(mass.ravel(), dtype=np.float64)
-        total = float(cumulative[-1])
-        at = (rng.random() + np.arange(count)) / count * total
+        at = (rng.random() + np.arange(count)) / count * cumulative[-1]
         index = np.minimum(np.searchsorted(cumulative, at), mass.size - 1)
         y, r, c = np.unravel_index(index, probability.shape)
         cell, step = self.heatmap.metres_per_cell, self.heatmap.yaw_step_rad
         east, north = self.heatmap.axes_m()
         within = rng.uniform(-0.5, 0.5, (3, count))
         local = np.stack([east[c] + within[0] * cell, north[r] + within[1] * cell, self._yaw[y] + within[2] * step], 1)
-        return self._global(local), total
+        return self._global(local)
 
     def cells(self) -> tuple[Array, Array]:
         """East and north [H, W] of the cells on the plane."""

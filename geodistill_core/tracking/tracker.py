@@ -19,7 +19,7 @@ from geodistill_core.localization.protection import protection_level
 from geodistill_core.localization.readings import FramePrior, Readings
 from geodistill_core.models.manifest import TrackCalibration
 from geodistill_core.tracking.claim import claimed_covariance
-from geodistill_core.tracking.cloud import Cloud
+from geodistill_core.tracking.cloud import Cloud, Place
 from geodistill_core.tracking.config import TrackerConfig
 from geodistill_core.tracking.gates import PhysicalLimits
 from geodistill_core.tracking.heat import Evidence
@@ -176,8 +176,10 @@ class Tracker:
         self._separations = Separations(self.config.separation_s)
         self._judge.begin(estimate.stamp_ns, None if frame_prior.fix is None else frame_prior.fix.stamp_ns)
         evidence = Evidence(estimate.heatmap, self._plane.frame, self.config.least_ratio)
-        center, yaw = self._plane.placed(prior.latitude, prior.longitude, prior.yaw_enu_rad)
-        self._cloud.start(evidence, center, prior.sigma_m, yaw, prior.sigma_yaw_rad, frame_prior.speed_mps)
+        position, yaw = self._plane.placed(prior.latitude, prior.longitude, prior.yaw_enu_rad)
+        fix_ns = frame_prior.fix.stamp_ns if frame_prior.fix is not None and prior is frame_prior.prior else None
+        place = Place(position, prior.sigma_m, yaw, prior.sigma_yaw_rad, frame_prior.speed_mps, fix_ns)
+        self._cloud.start(evidence, place)
 
     def _step(self, estimate: Estimate, frame_prior: FramePrior, readings: Readings) -> Motion:
         """Predict, judge the independent solutions against the prediction, then weigh by fix, heading and heat map."""
@@ -187,7 +189,7 @@ class Tracker:
         motion = motion_over(readings, self._stamp_ns, stamp_ns)
         cloud.move(motion)
         before = carried(self._summary, motion, self.config)
-        claimed = self._claimed(before)
+        claimed = self._checked(before)
         fix = self._new_fix(frame_prior)
         if fix is not None:
             at, sigma_m, fix_ns = fix
@@ -220,7 +222,7 @@ class Tracker:
         assert self._cloud is not None
         last, seconds = self._summary, (stamp_ns - self._stamp_ns) * 1e-9
         self._summary, self._stamp_ns = self._cloud.summary(), stamp_ns
-        claimed = self._claimed(self._summary)
+        claimed = self._checked(self._summary)
         if image:
             self._judge.image_ns = stamp_ns
             self._separations.judge_reckoning(motion, self._summary.pose, claimed, stamp_ns)
@@ -255,11 +257,15 @@ class Tracker:
             protection_level(pose.covariance, pose.yaw_enu_rad, self.calibration),
         )
 
-    def _claimed(self, summary: Summary) -> Array:
-        """The calibrated covariance; while GNSS disagrees it covers GNSS, too (at two sigma)."""
-        P = claimed_covariance(
+    def _checked(self, summary: Summary) -> Array:
+        """The calibrated covariance."""
+        return claimed_covariance(
             summary.covariance, float(summary.pose[2]), self._innovation.mean_sq, self._map_sigma_m, self.calibration
         )
+
+    def _claimed(self, summary: Summary) -> Array:
+        """The calibrated covariance; while GNSS disagrees it covers GNSS, too (at two sigma)."""
+        P = self._checked(summary)
         if self._separations.gnss.suspect:
             P[:2, :2] += np.outer(self._separations.gnss_offset, self._separations.gnss_offset) / 4.0
         return P
