@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.queues import Queue
 from queue import Empty
 from typing import Any, TypeVar
@@ -39,7 +39,8 @@ def in_order(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        return [future.result() for future in futures]
+    _drain(counts, step)
+    return [future.result() for future in futures]
 
 
 def _count_into(counts: Queue[int]) -> None:
@@ -47,7 +48,13 @@ def _count_into(counts: Queue[int]) -> None:
 
 
 def _run(work: Callable[[T, Callable[[], None]], R], piece: T) -> R:
-    return work(piece, lambda: _counted[0].put(1))
+    def count() -> None:
+        parent = parent_process()
+        if parent is not None and not parent.is_alive():
+            raise SystemExit("nobody waits for this work any more")
+        _counted[0].put(1)
+
+    return work(piece, count)
 
 
 def _drain(counts: Queue[int], step: Callable[..., None]) -> None:
