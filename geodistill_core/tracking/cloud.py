@@ -79,9 +79,9 @@ class Cloud:
         self.particles.weigh(-0.5 * power * (_HEADING_DOF + 1.0) * np.log1p(off**2 / _HEADING_DOF))
 
     def learn_image(self, evidence: Evidence, motion: Motion, fix: Array | None) -> bool:
-        """Weigh by a heat map after a step, and give other places in its window a chance.
+        """Weigh by a heat map after a step; True where it speaks against the particles.
 
-        True where the image speaks for another place than the particles'.
+        Then other places in its window get a chance.
         """
         config, particles = self.config, self.particles
         way = motion.distance_m if motion.measured_s > 0.0 else abs(self._speed()) * motion.seconds
@@ -89,10 +89,12 @@ class Cloud:
         weight, ratio = particles.weights(), evidence.log_ratio(particles.state[:, :3])
         explained = float(weight @ np.exp(power * ratio))
         particles.weigh(power * ratio)
-        kidnapped = -math.expm1(-motion.seconds / config.kidnap_s)
-        self._look_elsewhere(evidence, kidnapped / (kidnapped + (1.0 - kidnapped) * explained), fix)
+        against = float(weight @ ratio) < _AGAINST
+        if against:
+            kidnapped = -math.expm1(-motion.seconds / config.kidnap_s)
+            self._look_elsewhere(evidence, kidnapped / (kidnapped + (1.0 - kidnapped) * explained), fix)
         particles.resample()
-        return float(weight @ ratio) < _AGAINST
+        return against
 
     def gnss_bias(self) -> Array:
         """The receiver's bias [2] in metres, east and north."""

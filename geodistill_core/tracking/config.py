@@ -15,8 +15,8 @@ class TrackerConfig:
 
     Errors of heat maps are alike over `correlation_m` of driving, and over `correlation_s` at rest: a heat map counts
     with the power `weight * (1 - exp(-distance / correlation_m - time / correlation_s))` of its likelihood. No pose is
-    less likely than `least_ratio` times what a uniform heat map would say, and each second the vehicle may be anywhere
-    with probability 1 / `kidnap_s`: so that a wrong heat map kills no track.
+    less likely than `least_ratio` times what a uniform heat map would say, so that a wrong one kills no track. While
+    images speak against the track, the vehicle may be anywhere with probability 1 / `kidnap_s` each second.
 
     A receiver's error is a bias that lasts `gnss_bias_s`, as large as the receiver states, and noise that is
     `gnss_noise_share` of it, with heavy tails (Student's t with `gnss_dof` degrees of freedom).
@@ -29,7 +29,7 @@ class TrackerConfig:
     correlation_m: float = 6.0
     correlation_s: float = 10.0
     least_ratio: float = 0.02
-    kidnap_s: float = 1000.0
+    kidnap_s: float = 300.0
 
     scale_sigma: float = 0.02
     forward_noise: float = 0.02

@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from geodistill_core.localization.protection import ProtectionLevel
 from geodistill_core.tracking.states import TrackState
-from geodistill_core.types import Array
+from geodistill_core.types import Array, Prior
+
+_LEAST_SIGMA_M, _MOST_SIGMA_M = 0.1, 1_000.0
+# at 2.3 sigma three steps of 3 degrees to either side
+_LEAST_SIGMA_RAD = math.radians(2.7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +34,15 @@ class TrackedPose:
     state: TrackState
     suspect: str
     protection: ProtectionLevel
+
+    def as_prior(self) -> Prior:
+        """Where to search for the vehicle: the long axis of the ellipse, and at least what the yaw hypotheses need."""
+        sigma_m = math.sqrt(max(float(np.linalg.eigvalsh(self.covariance[:2, :2])[-1]), 0.0))
+        sigma_yaw = math.sqrt(float(self.covariance[2, 2]))
+        return Prior(
+            self.latitude,
+            self.longitude,
+            min(max(sigma_m, _LEAST_SIGMA_M), _MOST_SIGMA_M),
+            self.yaw_enu_rad,
+            min(max(sigma_yaw, _LEAST_SIGMA_RAD), math.pi),
+        )

@@ -51,9 +51,10 @@ def summarize(particles: Particles) -> Summary:
 def _heaviest_bin(position: Array, weight: Array) -> Array:
     """Centre of the heaviest square of `_BIN_M`."""
     bins = np.floor(position / _BIN_M).astype(np.int64)
-    _, first, inverse = np.unique(bins, axis=0, return_index=True, return_inverse=True)
-    heaviest = int(np.bincount(inverse.ravel(), weights=weight).argmax())
-    return np.asarray((bins[first[heaviest]] + 0.5) * _BIN_M)
+    first = bins.min(axis=0)
+    columns = int(bins[:, 1].max() - first[1]) + 1
+    heaviest = int(np.bincount((bins[:, 0] - first[0]) * columns + bins[:, 1] - first[1], weights=weight).argmax())
+    return np.asarray((first + divmod(heaviest, columns) + 0.5) * _BIN_M)
 
 
 def in_vehicle_axes(offset: Array, yaw_rad: float) -> Array:

@@ -34,9 +34,6 @@ from geodistill_core.tracking.states import FOLLOWING, TrackState, Transition
 from geodistill_core.tracking.summary import Summary, in_vehicle_axes
 from geodistill_core.types import Array, Estimate, GeoPoint, Prior, Status
 
-_MAX_PRIOR_SIGMA_M = 1_000.0
-_LEAST_SEARCH_RAD = math.radians(2.7)
-
 
 class Tracker:
     """Single frames in, a continuous pose with state, covariance and protection level out; safe to use from threads."""
@@ -49,6 +46,7 @@ class Tracker:
         self._cloud: Cloud | None = None
         self._summary: Summary | None = None
         self._set: Prior | None = None
+        self._seen: Array | None = None
         self._stamp_ns = 0
         self._map_sigma_m = 0.0
         self._plane = Plane(GeoPoint(0.0, 0.0))
@@ -100,7 +98,7 @@ class Tracker:
             if self._set is not None:
                 return self._set
             pose = self.pose_at(stamp_ns, readings)
-            return None if pose is None else _prior_of(pose)
+            return None if pose is None else pose.as_prior()
 
     def search_prior(self, frame_prior: FramePrior, stamp_ns: int, readings: Readings) -> Prior:
         """Where the localizer should look: around the track where there is one, else where GNSS says."""
@@ -108,7 +106,7 @@ class Tracker:
             if self._set is not None:
                 return self._set
             pose = self.pose_at(stamp_ns, readings) if self.state in FOLLOWING else None
-            return frame_prior.prior if pose is None else _prior_of(pose)
+            return frame_prior.prior if pose is None else pose.as_prior()
 
     def update(self, estimate: Estimate, frame_prior: FramePrior, readings: Readings) -> TrackedPose | None:
         """Take the likelihood of one image (`prior="flat"`), the newest fix, and the readings since the last image.
@@ -205,8 +203,7 @@ class Tracker:
         evidence = Evidence(estimate.heatmap, self._plane.frame, self.config.least_ratio)
         newest = None if fix is None else fix[0]
         self._judge.contradicted = cloud.learn_image(evidence, motion, newest)
-        offset = in_vehicle_axes(seen_pose - cloud.summary().pose, float(before.pose[2]))
-        self._innovation.learn(offset, motion.distance_m, motion.seconds)
+        self._seen = seen_pose
         return motion
 
     def _new_fix(self, frame_prior: FramePrior) -> tuple[Array, float, int] | None:
@@ -223,6 +220,10 @@ class Tracker:
         last, seconds = self._summary, (stamp_ns - self._stamp_ns) * 1e-9
         self._summary, self._stamp_ns = self._cloud.summary(), stamp_ns
         claimed = self._checked(self._summary)
+        if self._seen is not None:
+            offset = in_vehicle_axes(self._seen - self._summary.pose, float(self._summary.pose[2]))
+            self._innovation.learn(offset, motion.distance_m, motion.seconds)
+            self._seen = None
         if image:
             self._judge.image_ns = stamp_ns
             self._separations.judge_reckoning(motion, self._summary.pose, claimed, stamp_ns)
@@ -287,12 +288,3 @@ class Tracker:
         self._set = None
         self._stamp_ns = 0
         self._separations = Separations(self.config.separation_s)
-
-
-def _prior_of(pose: TrackedPose) -> Prior:
-    """A search window around a track: wide enough in yaw for two sigma, and for the step of the hypotheses."""
-    sigma_m = math.sqrt(max(float(np.linalg.eigvalsh(pose.covariance[:2, :2])[-1]), 0.01))
-    sigma_yaw = max(_LEAST_SEARCH_RAD, math.sqrt(float(pose.covariance[2, 2])))
-    return Prior(
-        pose.latitude, pose.longitude, min(sigma_m, _MAX_PRIOR_SIGMA_M), pose.yaw_enu_rad, min(sigma_yaw, math.pi)
-    )
