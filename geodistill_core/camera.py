@@ -91,6 +91,14 @@ class BodyMount:
     pitch_rad: float = 0.0
     yaw_rad: float = 0.0
 
+    @staticmethod
+    def of(T_base_camera: NDArray[Any], *, optical: bool) -> BodyMount:
+        """The inverse of `matrix`; angles in [-pi, pi], pitch in [-pi/2, pi/2]."""
+        R = T_base_camera[:3, :3] @ R_BODY_OPTICAL.T if optical else T_base_camera[:3, :3]
+        x, y, z = (float(value) for value in T_base_camera[:3, 3])
+        pitch = math.asin(max(-1.0, min(1.0, -float(R[2, 0]))))
+        return BodyMount(x, y, z, math.atan2(R[2, 1], R[2, 2]), pitch, math.atan2(R[1, 0], R[0, 0]))
+
     def matrix(self, *, optical: bool) -> NDArray[Any]:
         """`T_base_camera` (4x4): of a pinhole's optical frame, or of a panorama's body-like one."""
         T = np.eye(4)

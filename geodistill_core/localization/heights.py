@@ -9,6 +9,7 @@ pose may explain the image with the height that suits it, and pays for an improb
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -47,21 +48,40 @@ def log_likelihood(
 
     A network whose answer does not depend on the height is asked once.
     """
+    offset_m, weight = height_offsets(image.height_m, image.sigma_height_m)
+    answers = log_likelihoods(network, image, map_features, yaw_enu_rad, temperature, offset_m)
+    terms = (math.log(w) + log_p for w, log_p in zip(weight, answers, strict=False))
+    with np.errstate(invalid="ignore"):  # NaN stays NaN, and the caller refuses it
+        return reduce(np.logaddexp, terms)
+
+
+def log_likelihoods(
+    network: AnyNetwork,
+    image: GroundImage,
+    map_features: Any,
+    yaw_enu_rad: Array,
+    temperature: float,
+    offset_m: Array,
+) -> Iterator[Array]:
+    """Log-likelihoods [Y, P, P] (float64, up to a constant) at offsets [N] from the stated height, in their order.
+
+    The image is encoded once. A network whose answer does not depend on the height gives one for all.
+    """
     yaw = torch.from_numpy(yaw_enu_rad).float().unsqueeze(0)
 
     def calibrated(ground: Any) -> Array:
         return np.asarray(network.match(ground, map_features, yaw)[0].double().numpy() / temperature)
 
     seen = network.prepare_ground(image)
-    offset_m, weight = height_offsets(image.height_m, image.sigma_height_m)
-    if len(offset_m) == 1:
-        return calibrated(network.encode_ground(seen))
+    if len(offset_m) == 1 and offset_m[0] == 0.0:
+        yield calibrated(network.encode_ground(seen))
+        return
     # from the lowest camera the most ground is encoded
     heights_m = [float(height) for height in float(seen.mount[0, 2]) + offset_m]
-    ground = network.encode_ground(replace(seen, mount=mount_at_height(seen.mount, heights_m[0])))
-    grounds = [network.at_height(ground, height_m) for height_m in heights_m]
-    if grounds[0] is None:
-        return calibrated(ground)
-    terms = (math.log(w) + calibrated(at_height) for w, at_height in zip(weight, grounds, strict=True))
-    with np.errstate(invalid="ignore"):  # NaN stays NaN, and the caller refuses it
-        return reduce(np.logaddexp, terms)
+    ground = network.encode_ground(replace(seen, mount=mount_at_height(seen.mount, min(heights_m))))
+    for height_m in heights_m:
+        at_height = network.at_height(ground, height_m)
+        if at_height is None:
+            yield calibrated(ground)
+            return
+        yield calibrated(at_height)

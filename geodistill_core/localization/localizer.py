@@ -17,7 +17,7 @@ from geodistill_core.errors import ConfigError, MapError, RuntimeBackendError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.encoded_tiles import EncodedTiles
 from geodistill_core.localization.estimate import EstimateConfig, estimate
-from geodistill_core.localization.heights import log_likelihood
+from geodistill_core.localization.heights import log_likelihood, log_likelihoods
 from geodistill_core.maps import MapSource, open_map
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.checkpoint import load_checkpoint
@@ -151,6 +151,23 @@ class Localizer:
         return estimate(heatmap, tile, image.stamp_ns, self.config.estimate)
 
     @torch.inference_mode()
+    def log_likelihoods(
+        self, image: GroundImage, point: GeoPoint, yaw_enu_rad: Array, height_offsets_m: Array
+    ) -> list[HeatMap]:
+        """Log-likelihoods (float64, up to one constant) of poses around `point` at yaws [Y], prior and orientation aside.
+
+        One for each offset [N] from the image's stated camera height; a single one where the network's answer does not
+        depend on it.
+
+        Raises:
+            MapError: no imagery around the point.
+        """
+        network, tiles = self._running
+        tile, map_features = tiles.around(point)
+        answers = log_likelihoods(network, image, map_features, yaw_enu_rad, self._temperature, height_offsets_m)
+        return [self._on_grid(log_p, tile, yaw_enu_rad) for log_p in answers]
+
+    @torch.inference_mode()
     def prepare(self, point: GeoPoint) -> bool:
         """Encode the map around a position ahead of time, from any thread, so that `locate` finds it done there.
 
@@ -199,14 +216,18 @@ class Localizer:
             raise RuntimeBackendError(
                 "the network returned NaN or infinite logits; check the checkpoint and the runtime"
             )
-        cell, (east, south) = self.network.metres_per_cell, self.network.heatmap_shift_cells
-        center = LocalFrame(tile.center).point(east * cell, -south * cell) if east or south else tile.center
-        heatmap = HeatMap(log_p, center, cell, yaw)
+        heatmap = self._on_grid(log_p, tile, yaw)
         if self.config.prior == "gaussian":
             log_p = log_p + self.log_prior(prior, heatmap)
         probability = np.exp((log_p - log_p.max()).astype(np.float32))
         probability /= probability.sum(dtype=np.float64)
-        return HeatMap(probability, center, cell, yaw)
+        return replace(heatmap, probability=probability)
+
+    def _on_grid(self, values: Array, tile: MapTile, yaw: Array) -> HeatMap:
+        """Values [Y, P, P] with the geo-reference of the network's answers about a tile."""
+        cell, (east, south) = self.network.metres_per_cell, self.network.heatmap_shift_cells
+        center = LocalFrame(tile.center).point(east * cell, -south * cell) if east or south else tile.center
+        return HeatMap(values, center, cell, yaw)
 
     @staticmethod
     def log_prior(prior: Prior, grid: HeatMap) -> Array:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from geodistill_core.camera import R_BODY_OPTICAL, BodyMount
+from geodistill_core.camera import BodyMount
 from geodistill_core.errors import ConfigError
 from geodistill_core.types import Array
 from geodistill_ros.parameters import NodeParameters
@@ -31,15 +31,14 @@ class Mount(Protocol):
 
 def mount_parameters(T_base_camera: Array, camera_kind: str) -> dict[str, float]:
     """The mount_* parameters that make `T_base_camera`: the inverse of `ParameterMount`."""
-    R = T_base_camera[:3, :3] @ R_BODY_OPTICAL.T if camera_kind == "pinhole" else T_base_camera[:3, :3]
-    x, y, z = (float(value) for value in T_base_camera[:3, 3])
+    mount = BodyMount.of(T_base_camera, optical=camera_kind == "pinhole")
     return {
-        "mount_x_m": x,
-        "mount_y_m": y,
-        "mount_z_m": z,
-        "mount_roll_deg": math.degrees(math.atan2(R[2, 1], R[2, 2])),
-        "mount_pitch_deg": math.degrees(math.asin(max(-1.0, min(1.0, -R[2, 0])))),
-        "mount_yaw_deg": math.degrees(math.atan2(R[1, 0], R[0, 0])),
+        "mount_x_m": mount.x_m,
+        "mount_y_m": mount.y_m,
+        "mount_z_m": mount.z_m,
+        "mount_roll_deg": math.degrees(mount.roll_rad),
+        "mount_pitch_deg": math.degrees(mount.pitch_rad),
+        "mount_yaw_deg": math.degrees(mount.yaw_rad),
     }
 
 
