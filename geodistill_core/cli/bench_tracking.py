@@ -27,6 +27,7 @@ def bench_tracking(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Folder for a CSV of each drive; keeps the pictures, so that the next run is faster."),
     ] = None,
+    mount: Annotated[bool, typer.Option(help="Also drive with a camera whose mounting is stated wrongly.")] = True,
     calibration: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="A calibration that --calibrate wrote, instead of the checkpoint's."),
@@ -38,16 +39,16 @@ def bench_tracking(
     json_path: JsonOption = None,
 ) -> None:
     """Drives with wandering, jumping and silent GNSS: errors of the track, and whether its claims hold."""
-    from geodistill_core.datasets.synthcity.tracking_drives import FRAME_RATE_HZ, bench_drives, calibration_drives
+    from geodistill_core.datasets.synthcity.tracking_drives import FRAME_RATE_HZ, calibration_drives
     from geodistill_core.evaluation.bench.tracking import TrackingBenchOptions, calibrate_tracking
     from geodistill_core.evaluation.bench.tracking import bench_tracking as measure
     from geodistill_core.evaluation.bench.tracking_calibration import read_calibration
     from geodistill_core.evaluation.files import write_json
 
     start = None if calibration is None else read_calibration(calibration)
-    options = TrackingBenchOptions(model, runtime, rounds, drives, seconds, jobs, start, out)
-    chosen = options.chosen(bench_drives if calibrate is None else calibration_drives)
-    with progress("driving", total=len(chosen) * round(seconds * FRAME_RATE_HZ)) as step:
+    options = TrackingBenchOptions(model, runtime, rounds, drives, seconds, jobs, start, out, mount)
+    fitting = round(len(options.chosen(calibration_drives)) * seconds * FRAME_RATE_HZ)
+    with progress("driving", total=options.frames if calibrate is None else fitting) as step:
         if calibrate is None:
             result = measure(options, step)
         else:
@@ -110,6 +111,11 @@ def _render_claims(out: Console, result: dict[str, Any]) -> None:
             found = claims["protection"][axis]
             measured = f"{found['violated']:.2%} of {independent['metre_apart']}"
             row(f"{axis} protection level passed", measured, f"{found['risk']:.0%}", "protection")
+    if mount := result["mount"]:
+        after = mount["recovered_after_frames"]
+        errors = f"{abs(mount['height_error_share']):.1%}, {abs(mount['pitch_error_deg']):.2f} deg"
+        when = "never" if after is None else f"after {after} frames"
+        row("wrong mounting found", f"{when} ({errors})", f"{mount['limits']['frames']} frames (3 %, 0.3 deg)", "mount")
     out.print(shown)
     taken = result["all"]["tracker_ms"]
     out.print(f"tracker  {taken['p50']:.1f} ms a frame (p90 {taken['p90']:.1f} ms, p99 {taken['p99']:.1f} ms)")

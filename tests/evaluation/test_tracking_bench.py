@@ -4,6 +4,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from geodistill_core.evaluation.bench.tracking_metrics import (
     drive_figures,
     independent_distance_m,
 )
+from geodistill_core.evaluation.bench.tracking_mount import MountError, mount_figures
 from geodistill_core.localization.protection import ProtectionLevel
 
 SIGMA = np.array([0.5, 0.5, 0.02])
@@ -130,9 +132,7 @@ def test_bounds_of_a_mean_chi_square_are_those_of_the_exact_distribution(count):
 
 
 def test_honest_claims_pass_and_tenfold_or_tenth_sigmas_do_not():
-    found = {
-        scale: claim_figures([scored(random_drive(1, truly=scale))], 0.01)["nees"] for scale in (1.0, 0.1, 10.0)
-    }
+    found = {scale: claim_figures([scored(random_drive(1, truly=scale))], 0.01)["nees"] for scale in (1.0, 0.1, 10.0)}
     low, high = found[1.0]["bounds"]
     assert low < found[1.0]["mean"] < high
     assert found[0.1]["mean"] < low and found[10.0]["mean"] > high
@@ -175,7 +175,7 @@ def test_an_axis_is_fitted_to_how_much_larger_its_errors_are():
     rng = np.random.default_rng(5)
     spread = rng.uniform(0.1, 0.5, 4000)
     error = 1.7 * spread * rng.normal(size=4000)
-    scale, share = fit_axis(error, spread**2, np.full(4000, 1e-6), 0.0, 0.001)
+    scale, _ = fit_axis(error, spread**2, np.full(4000, 1e-6), 0.0, 0.001)
     assert scale == pytest.approx(1.7, rel=0.08)
 
 
@@ -183,7 +183,7 @@ def test_an_error_that_only_the_innovations_tell_of_is_fitted_to_them():
     rng = np.random.default_rng(6)
     innovation = rng.uniform(0.5, 2.0, 4000)
     error = 0.4 * innovation * rng.normal(size=4000)
-    scale, share = fit_axis(error, np.full(4000, 1e-6), innovation**2, 0.0, 0.001)
+    _, share = fit_axis(error, np.full(4000, 1e-6), innovation**2, 0.0, 0.001)
     assert share == pytest.approx(0.4, rel=0.08)
 
 
@@ -191,9 +191,7 @@ def test_a_fitted_calibration_tells_its_axes_apart_and_holds_its_level():
     sigma = np.array([0.4, 0.2, 0.03])
     drives = [random_drive(seed, 600, 2.0, sigma=sigma) for seed in range(4)]
     # heading east: along is east. Errors along are twice the spread that the particles had, those across once.
-    halved = [
-        [frame_ for frame_ in (_with_spread(f, (0.2**2, 0.2**2, 0.03**2)) for f in drive)] for drive in drives
-    ]
+    halved = [[replace(one, spread_sq=(0.2**2, 0.2**2, 0.03**2)) for one in drive] for drive in drives]
     fitted = fit_track_calibration(halved, "by hand")
     assert fitted.scale_along == pytest.approx(2.0, rel=0.12) and fitted.scale_across == pytest.approx(1.0, rel=0.12)
     assert fitted.scale_yaw == pytest.approx(1.0, rel=0.12)
@@ -201,12 +199,6 @@ def test_a_fitted_calibration_tells_its_axes_apart_and_holds_its_level():
     # the level holds all but half a per cent of normal errors: 2.81 sigma
     assert fitted.protection_lateral == pytest.approx(2.81, rel=0.12)
     assert fitted.protection_longitudinal == pytest.approx(2.81, rel=0.12)
-
-
-def _with_spread(one, spread_sq):
-    from dataclasses import replace
-
-    return replace(one, spread_sq=spread_sq)
 
 
 def test_too_few_frames_to_fit_on_are_refused():
@@ -232,6 +224,31 @@ def test_the_csv_holds_a_line_a_frame_with_signed_errors_and_blanks_where_there_
     assert float(first["lateral_m"]) == pytest.approx(-0.5, abs=1e-4) and first["state"] == "tracking"
     assert float(first["nees"]) == pytest.approx(1.0, abs=1e-3) and first["protection_longitudinal_m"] == "2.0000"
     assert second["seconds"] == "1.000" and second["error_m"] == "" and second["tracker_ms"] == "4.0000"
+
+
+def mounting(*errors):
+    """Errors after each frame, a second apart, with frames whose track is off by as many metres as their number."""
+    frames = [frame(10.0 * k, east_m=float(k)) for k in range(len(errors))]
+    return mount_figures([MountError(f.stamp_ns, *e) for f, e in zip(frames, errors, strict=True)], frames)
+
+
+def test_a_mounting_is_found_once_height_and_pitch_stay_within_their_limits():
+    wrong, pitched, right = (0.2, 2.0), (0.01, 0.4), (-0.029, -0.29)
+    found = mounting(wrong, right, pitched, right, right)
+    assert found["recovered_after_frames"] == 4 and found["within_limits"]
+    assert found["position_error_before_m"]["max"] == pytest.approx(2.0, abs=1e-6)
+    assert found["position_error_after_m"]["median"] == pytest.approx(3.5, abs=1e-6)
+
+
+def test_a_mounting_that_is_lost_again_was_not_found():
+    found = mounting((0.0, 0.0), (0.04, 0.0))
+    assert found["recovered_after_frames"] is None and not found["within_limits"]
+    assert found["height_error_share"] == 0.04
+
+
+def test_a_mounting_found_after_more_frames_than_allowed_is_over_the_limit():
+    found = mounting(*[(0.2, 0.0)] * 150, (0.0, 0.0))
+    assert found["recovered_after_frames"] == 151 and not found["within_limits"]
 
 
 def doubled(number, count):

@@ -21,7 +21,8 @@ from geodistill_core.localization.estimate import EstimateConfig, estimate
 from geodistill_core.localization.gnss import FixReading
 from geodistill_core.localization.readings import HeadingSource, MotionReading, SensorBufferConfig, SensorGap
 from geodistill_core.localization.sensor_buffer import SensorBuffer
-from geodistill_core.tracking import TrackedLocalizer, TrackedPose, Tracker
+from geodistill_core.models.manifest import TrackCalibration
+from geodistill_core.tracking import TrackedLocalizer, TrackedPose, Tracker, TrackerConfig
 from geodistill_core.types import Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior
 
 MINUTE = Path(__file__).resolve().parents[2] / "../shared/data/comma2k19"
@@ -115,7 +116,7 @@ def _headings(quaternions: np.ndarray, latitude: float, longitude: float) -> np.
     return np.arctan2(north @ forward, east @ forward)
 
 
-class NoImage(GeodistillError):
+class NoImageError(GeodistillError):
     """The heat maps are off."""
 
 
@@ -132,7 +133,7 @@ class SimulatedLocalizer:
         seconds = (image.stamp_ns - _START_NS) * 1e-9
         east, north, yaw = self._minute.truth(seconds) + self._rng.normal(0, [SIGMA_M, SIGMA_M, SIGMA_YAW_RAD])
         if self._off_s is not None and self._off_s[0] <= seconds < self._off_s[1]:
-            raise NoImage("the heat maps are off")
+            raise NoImageError("the heat maps are off")
         reach = math.ceil(2.3 * prior.sigma_yaw_rad / _YAW_STEP_RAD)
         yaws = prior.yaw_enu_rad + _YAW_STEP_RAD * np.arange(-reach, reach + 1)
         center = GeoPoint(prior.latitude, prior.longitude)
@@ -191,7 +192,7 @@ def drive(minute: RealMinute, tracker: Tracker, receiver: str, seed: int = 1, of
             _, pose = tracked.locate(image, prior, buffer)
         except SensorGap:
             pass
-        except NoImage:
+        except NoImageError:
             tracked.missed(stamp_ns, buffer, "the heat maps are off")
             pose = tracked.pose_at(stamp_ns, buffer)
         if pose is not None:
@@ -204,3 +205,18 @@ def drive(minute: RealMinute, tracker: Tracker, receiver: str, seed: int = 1, of
 
 def rms_m(steps: list[Step]) -> float:
     return math.sqrt(np.mean([step.error_m**2 for step in steps]))
+
+
+def own_calibration() -> TrackCalibration:
+    """The particles' spread as it is: these heat maps say exactly how wrong they are."""
+    ones = dict.fromkeys(("scale_along", "scale_across", "scale_yaw"), 1.0)
+    nothing = dict.fromkeys(("innovation_along", "innovation_across", "innovation_yaw"), 0.0)
+    factors = dict.fromkeys(("protection_lateral", "protection_longitudinal"), 2.576)
+    return TrackCalibration(
+        **ones, **nothing, **factors, drives=1, samples=1, distance_m=1.0, fitted_on="nothing", date="2018-08-02"
+    )
+
+
+def tracker() -> Tracker:
+    """These receivers smooth: their error lasts for minutes, and there is little noise about it."""
+    return Tracker(TrackerConfig(gnss_bias_s=600.0, gnss_noise_share=0.1), own_calibration())

@@ -115,6 +115,11 @@ def bench_drives(round_number: int = 0) -> tuple[TrackingDrive, ...]:
     return _numbered(_TEST, _FIRST_TEST, round_number)
 
 
+def mount_drive() -> TrackingDrive:
+    """The drive on which the camera is mounted otherwise than stated; beyond the seeds of all rounds."""
+    return TrackingDrive("wrong mounting", "midtown", _FIRST_TEST + 100 * len(_TEST))
+
+
 def calibration_drives(round_number: int = 0) -> tuple[TrackingDrive, ...]:
     """Eight drives to fit a track's calibration on, in the style that is kept for validation."""
     return _numbered(_CALIBRATION, _FIRST_CALIBRATION, round_number)

@@ -12,12 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from geodistill_core.datasets.synthcity.tracking_drives import TrackingDrive, bench_drives, calibration_drives
+from geodistill_core.datasets.synthcity.drive import Drive
+from geodistill_core.datasets.synthcity.tracking_drives import (
+    FRAME_RATE_HZ,
+    TrackingDrive,
+    bench_drives,
+    calibration_drives,
+    mount_drive,
+)
 from geodistill_core.errors import ConfigError
 from geodistill_core.evaluation.bench.tracking_calibration import fit_track_calibration
 from geodistill_core.evaluation.bench.tracking_frames import TrackedFrame, position_error_m, scored, write_frames
 from geodistill_core.evaluation.bench.tracking_jobs import in_order
 from geodistill_core.evaluation.bench.tracking_metrics import claim_figures, drive_figures
+from geodistill_core.evaluation.bench.tracking_mount import LearnedMounting, MountError, mount_figures
 from geodistill_core.evaluation.bench.tracking_run import MeasuredTracker, drive_map, track_drive
 from geodistill_core.evaluation.files import versions
 from geodistill_core.evaluation.metrics import spread
@@ -27,13 +35,15 @@ from geodistill_core.models.manifest import TrackCalibration
 
 MEDIAN_M, P95_M, WORST_M = 0.5, 1.5, 5.0
 COVERAGE_95, HPD_DEVIATION = (0.92, 0.98), 0.06
+MOUNT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrackingBenchOptions:
     """Each of `drives` of the five in `rounds` cities of its own, `seconds` long, `jobs` at a time.
 
-    `calibration` replaces the checkpoint's own. `out` takes a CSV of each drive, and keeps the pictures.
+    `calibration` replaces the checkpoint's own. `out` takes a CSV of each drive, and keeps the pictures. With `mount`
+    another drive starts with a camera whose mounting was stated wrongly.
     """
 
     model: str = "tiny"
@@ -44,6 +54,7 @@ class TrackingBenchOptions:
     jobs: int = 1
     calibration: TrackCalibration | None = None
     out: Path | None = None
+    mount: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.rounds <= 100:
@@ -57,6 +68,12 @@ class TrackingBenchOptions:
         """The drives of all rounds."""
         return [drive for number in range(self.rounds) for drive in kind(number)[: self.drives]]
 
+    @property
+    def frames(self) -> int:
+        """How many frames the benchmark takes."""
+        drives_s = len(self.chosen(bench_drives)) * self.seconds
+        return round((drives_s + (min(self.seconds, MOUNT_SECONDS) if self.mount else 0.0)) * FRAME_RATE_HZ)
+
     def localizer_config(self) -> LocalizerConfig:
         """Likelihoods alone: the tracker knows the GNSS itself."""
         return LocalizerConfig(prior="flat")
@@ -66,6 +83,7 @@ def bench_tracking(options: TrackingBenchOptions, step: Callable[..., None] = la
     """Figures of each drive, and of the claims over all of them; `step(count, total)` counts frames."""
     chosen = options.chosen(bench_drives)
     tracked = _tracked(chosen, options, step)
+    mount = mount_figures(*_mounted(options, step)) if options.mount else None
     risks = [frame.protection.risk for frames in tracked for frame in frames if frame.protection]
     drives = [
         {"name": drive.name, "style": drive.style, "seed": drive.seed} | drive_figures(frames)
@@ -82,11 +100,12 @@ def bench_tracking(options: TrackingBenchOptions, step: Callable[..., None] = la
         "drives": drives,
         "all": overall,
         "claims": claims,
+        "mount": mount,
         "limits": {
             "median_m": MEDIAN_M, "p95_m": P95_M, "worst_while_tracking_m": WORST_M,
             "coverage_95": list(COVERAGE_95), "hpd_deviation": HPD_DEVIATION,
         },
-        "within_limits": _within_limits(drives, claims),
+        "within_limits": _within_limits(drives, claims) | {"mount": mount and mount["within_limits"]},
         "versions": versions(),
     }  # fmt: skip
 
@@ -118,14 +137,33 @@ def _file_name(drive: TrackingDrive) -> str:
 
 def _one(drive: TrackingDrive, step: Callable[[], None], *, options: TrackingBenchOptions) -> list[TrackedFrame]:
     simulated = drive.simulate(options.seconds)
+    localizer, tracker, pictures = _prepared(drive, simulated, options)
+    with torch_threads(1):
+        return track_drive(simulated, localizer, tracker, pictures=pictures, step=step)
+
+
+def _mounted(options: TrackingBenchOptions, step: Callable[..., None]) -> tuple[list[MountError], list[TrackedFrame]]:
+    """The drive whose camera is mounted otherwise than stated, no longer than it may take to find that and a little."""
+    drive = mount_drive()
+    simulated = drive.simulate(min(options.seconds, MOUNT_SECONDS))
+    localizer, tracker, pictures = _prepared(drive, simulated, options)
+    mounting = LearnedMounting(simulated, localizer)
+    with torch_threads(1):
+        frames = track_drive(simulated, localizer, tracker, mounting=mounting, pictures=pictures, step=step)
+    return mounting.errors, frames
+
+
+def _prepared(
+    drive: TrackingDrive, simulated: Drive, options: TrackingBenchOptions
+) -> tuple[Localizer, MeasuredTracker, Path | None]:
+    """A localizer over the drive's map, a fresh tracker, and the folder that keeps the drive's pictures."""
     config = options.localizer_config()
     localizer = Localizer.load(options.model, drive_map(simulated), config, runtime=options.runtime)  # type: ignore[arg-type]
     tracker = MeasuredTracker(calibration=options.calibration or localizer.manifest.tracking)
-    pictures = None
-    if options.out is not None:
-        pictures = options.out / "pictures" / f"{_file_name(drive)}-{options.seconds:g}s"
-    with torch_threads(1):
-        return track_drive(simulated, localizer, tracker, pictures=pictures, step=step)
+    if options.out is None:
+        return localizer, tracker, None
+    length_s = len(simulated.frame_seconds) / simulated.frame_rate_hz
+    return localizer, tracker, options.out / "pictures" / f"{_file_name(drive)}-{length_s:g}s"
 
 
 def _overall(frames: Sequence[TrackedFrame]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -93,19 +94,44 @@ def single_answer(found: Estimate, frame_prior: FramePrior, localizer: Localizer
     return PoseAnswer.of(estimate(posterior, found.tile, found.stamp_ns, localizer.config.estimate))
 
 
+class Mounting(Protocol):
+    """How the camera is believed to be mounted, and what is learned about that."""
+
+    def T_base_camera(self) -> Array:  # noqa: N802 - named as in GroundImage
+        """The mount (4x4) of the next image."""
+
+    def seen(self, image: GroundImage, found: Estimate, pose: TrackedPose | None, way_m: float) -> None:
+        """Take an image, its likelihood and the track's pose, `way_m` into the drive."""
+
+
+class StatedMounting:
+    """The mounting of the rig, as it was stated."""
+
+    def __init__(self, drive: Drive) -> None:
+        self._mount = drive.rig.mount
+
+    def T_base_camera(self) -> Array:  # noqa: N802 - named as in GroundImage
+        """See `Mounting`."""
+        return self._mount
+
+    def seen(self, image: GroundImage, found: Estimate, pose: TrackedPose | None, way_m: float) -> None:
+        """Nothing is learned."""
+
+
 def track_drive(
     drive: Drive,
     localizer: Localizer,
     tracker: MeasuredTracker,
     *,
+    mounting: Mounting | None = None,
     pictures: Path | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> list[TrackedFrame]:
     """Every frame of a drive; `localizer` (with `prior="flat"`) holds the drive's map; `step` after each frame.
 
-    `pictures` is the folder that keeps the rendered pictures.
+    `mounting` is the rig's unless given; `pictures` is the folder that keeps the rendered pictures.
     """
-    loop, frames = _Loop(drive, localizer, tracker, pictures), []
+    loop, frames = _Loop(drive, localizer, tracker, mounting or StatedMounting(drive), pictures), []
     for index in range(len(drive.frame_seconds)):
         frames.append(loop.frame(index))
         step()
@@ -115,8 +141,15 @@ def track_drive(
 class _Loop:
     """A drive, its sensors, and the track that is made of them."""
 
-    def __init__(self, drive: Drive, localizer: Localizer, tracker: MeasuredTracker, pictures: Path | None) -> None:
-        self._drive, self._localizer, self._tracker = drive, localizer, tracker
+    def __init__(
+        self,
+        drive: Drive,
+        localizer: Localizer,
+        tracker: MeasuredTracker,
+        mounting: Mounting,
+        pictures: Path | None,
+    ) -> None:
+        self._drive, self._localizer, self._tracker, self._mounting = drive, localizer, tracker, mounting
         self._tracked, self._shown = TrackedLocalizer(localizer, tracker), DrivePictures(drive, pictures)
         self._sensors = DriveSensors(drive, SensorBuffer())
         path = drive.trajectory
@@ -128,14 +161,15 @@ class _Loop:
         second, stamp_ns = float(drive.frame_seconds[index]), int(drive.frame_stamps_ns[index])
         truth = drive.truth(second)
         self._sensors.until(stamp_ns)
-        pose, single, gnss_m = self._located(index, stamp_ns, truth)
+        way_m = float(np.interp(second, drive.trajectory.seconds, self._way_m))
+        pose, single, gnss_m = self._located(index, stamp_ns, truth, way_m)
         answer = None
         if pose is not None:
             answer = PoseAnswer(pose.latitude, pose.longitude, pose.yaw_enu_rad, pose.covariance, pose.state.value)
         spread_sq, innovation_sq = tracker.ingredients() or (None, None)
         return TrackedFrame(
             stamp_ns=stamp_ns,
-            way_m=float(np.interp(second, drive.trajectory.seconds, self._way_m)),
+            way_m=way_m,
             truth=truth,
             state=tracker.state.value,
             tracked=answer,
@@ -149,10 +183,10 @@ class _Loop:
         )
 
     def _located(
-        self, index: int, stamp_ns: int, truth: Truth
+        self, index: int, stamp_ns: int, truth: Truth, way_m: float
     ) -> tuple[TrackedPose | None, PoseAnswer | None, float | None]:
         """What the track says, what the image alone says, and how far the newest fix is off."""
-        rig, buffer = self._drive.rig, self._sensors.buffer
+        camera, buffer = self._drive.rig.camera, self._sensors.buffer
         try:
             prior = buffer.at(stamp_ns, self._tracked.expected(stamp_ns, buffer))
         except SensorGap as gap:
@@ -160,10 +194,12 @@ class _Loop:
             return None, None, None
         stated = prior.prior
         gnss_m = None if prior.fix is None else math.hypot(*offset_m(stated.latitude, stated.longitude, truth))
-        image = GroundImage(self._shown.rgb(index), stamp_ns, rig.mount, rig.camera, prior.roll_rad, prior.pitch_rad)
+        mount = self._mounting.T_base_camera()
+        image = GroundImage(self._shown.rgb(index), stamp_ns, mount, camera, prior.roll_rad, prior.pitch_rad)
         try:
             found, pose = self._tracked.locate(image, prior, buffer)
         except (MapError, RuntimeBackendError) as error:
             self._tracked.missed(stamp_ns, buffer, str(error))
             return None, None, gnss_m
+        self._mounting.seen(image, found, pose, way_m)
         return pose, single_answer(found, prior, self._localizer), gnss_m
