@@ -17,6 +17,7 @@ from geodistill_core.datasets.synthcity.paint import Paint, paint_streets
 from geodistill_core.datasets.synthcity.streams import stream
 from geodistill_core.datasets.synthcity.styles import STYLES, Style
 from geodistill_core.datasets.synthcity.terrain import road_field
+from geodistill_core.datasets.synthcity.variations import VARIATIONS
 from geodistill_core.errors import ConfigError
 from geodistill_core.types import Array, GeoPoint
 
@@ -118,8 +119,15 @@ def _table(rows: list[list[float]], columns: int) -> Array:
     return np.array(rows, dtype=np.float64).reshape(len(rows), columns)
 
 
+def _style(name: str) -> Style:
+    found = STYLES.get(name) or VARIATIONS.get(name)
+    if found is None:
+        raise ConfigError(f"city style {name!r} is unknown; choose one of {', '.join(STYLES)}")
+    return found
+
+
 def _build(name: str, seed: int, size_m: float) -> City:
-    style = STYLES[name]
+    style = _style(name)
     rng = stream(name, seed, "datum")
     datum = GeoPoint(float(np.degrees(np.arcsin(rng.uniform(-0.86, 0.86)))), float(rng.uniform(-180, 180)))
     network = lay_streets(style, stream(name, seed, "streets"), size_m)
@@ -142,8 +150,7 @@ def _build(name: str, seed: int, size_m: float) -> City:
 
 def build_city(style: str, seed: int, size_m: float = 320.0) -> City:
     """The city of a style and seed; recent ones are cached. ConfigError for unknown styles and bad sizes."""
-    if style not in STYLES:
-        raise ConfigError(f"city style {style!r} is unknown; choose one of {', '.join(STYLES)}")
+    _style(style)
     if not 240.0 <= size_m <= 1000.0 or size_m % 1.0:
         raise ConfigError(f"city size {size_m} m must be a whole number of metres in 240..1000")
     key = (style, int(seed), float(size_m))
