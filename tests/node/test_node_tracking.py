@@ -163,6 +163,7 @@ def test_hanging_inference_is_a_fault_that_ends_with_the_next_answer(drive):
     assert inside.wait(10)
     drive.wait(drive.state_is("fault"), "state fault")
     assert drive.state() == "active"
+    assert drive.set_parameter("inference_timeout_s", 60.0).successful
     drive.localizer.before = lambda *_: None
     go_on.set()
     drive.drive_until(drive.state_is("tracking"), "state tracking again")
@@ -192,3 +193,14 @@ def test_likelihood_is_published_without_a_pose(worlds):
     assert not world.poses and not fixes
     published = {p.topic_name.rpartition("/")[2] for p in world.node.publishers}
     assert not published & {"pose", "fix", "odometry", "state"}
+
+
+@pytest.mark.parametrize(
+    ("antenna", "side"), [({"gnss_antenna_x_m": 4.0}, "ahead"), ({"gnss_antenna_y_m": 4.0}, "left")]
+)
+def test_fix_of_a_displaced_antenna_places_the_base(worlds, antenna, side):
+    world = worlds(**antenna)
+    world.start()
+    pose = world.good_frame_gets_a_pose().pose.pose.position
+    yaw = YAW_RAD if side == "ahead" else YAW_RAD + math.pi / 2
+    assert (pose.x, pose.y) == pytest.approx((-4.0 * math.cos(yaw), -4.0 * math.sin(yaw)), abs=1e-3)
