@@ -45,6 +45,7 @@ def test_image_alone_is_asked_and_gnss_counts_once(drive):
 
 
 def test_odometry_says_where_the_vehicle_is_now_in_the_map_frame(drive):
+    drive.wait(lambda: drive.odometry, "odometry")
     newest = drive.odometry[-1]
     assert (newest.header.frame_id, newest.child_frame_id) == ("map", "base_link")
     assert newest.twist.twist.linear.x == pytest.approx(SPEED_MPS, abs=0.5)
@@ -108,12 +109,23 @@ def test_stated_pose_begins_the_track_there(drive):
     assert prior.yaw_enu_rad == pytest.approx(YAW_RAD, abs=1e-3)
 
 
-def test_stated_pose_in_another_frame_is_refused(drive):
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda message: setattr(message.header, "frame_id", "odom"),
+        lambda message: setattr(message.pose.pose.position, "x", math.nan),
+        lambda message: setattr(message.pose.pose.orientation, "w", 0.0),
+        lambda message: message.pose.covariance.__setitem__(35, 0.0),
+    ],
+    ids=["frame", "nan", "quaternion", "no variance of yaw"],
+)
+def test_stated_pose_that_says_nothing_is_refused_and_the_track_goes_on(drive, spoil):
     publisher = drive.publisher(PoseWithCovarianceStamped, "initialpose")
-    message = PoseWithCovarianceStamped(header=header_of(drive.clock_ns, "odom"))
-    drive.insist(
-        lambda: publisher.publish(message), lambda: drive.known("callback_errors.initialpose") > 0, "refused pose"
-    )
+    message = PoseWithCovarianceStamped(header=header_of(drive.clock_ns, "map"))
+    message.pose.covariance[0] = message.pose.covariance[7] = message.pose.covariance[35] = 1.0
+    spoil(message)
+    drive.insist(lambda: publisher.publish(message), lambda: drive.known("track.priors_refused") > 0, "refusal")
+    drive.step()
     assert drive.said()[-1] == "tracking"
 
 
@@ -163,6 +175,7 @@ def test_hanging_inference_is_a_fault_that_ends_with_the_next_answer(drive):
     assert inside.wait(10)
     drive.wait(drive.state_is("fault"), "state fault")
     assert drive.state() == "active"
+    assert drive.set_parameter("inference_timeout_s", 60.0).successful
     drive.localizer.before = lambda *_: None
     go_on.set()
     drive.drive_until(drive.state_is("tracking"), "state tracking again")
@@ -192,3 +205,14 @@ def test_likelihood_is_published_without_a_pose(worlds):
     assert not world.poses and not fixes
     published = {p.topic_name.rpartition("/")[2] for p in world.node.publishers}
     assert not published & {"pose", "fix", "odometry", "state"}
+
+
+@pytest.mark.parametrize(
+    ("antenna", "side"), [({"gnss_antenna_x_m": 4.0}, "ahead"), ({"gnss_antenna_y_m": 4.0}, "left")]
+)
+def test_fix_of_a_displaced_antenna_places_the_base(worlds, antenna, side):
+    world = worlds(**antenna)
+    world.start()
+    pose = world.good_frame_gets_a_pose().pose.pose.position
+    yaw = YAW_RAD if side == "ahead" else YAW_RAD + math.pi / 2
+    assert (pose.x, pose.y) == pytest.approx((-4.0 * math.cos(yaw), -4.0 * math.sin(yaw)), abs=1e-3)

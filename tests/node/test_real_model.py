@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
 from geodistill_ros.engine import load_engine
+from geodistill_ros.parameters import NodeParameters
 from ros_world import CONFIGURE, LATITUDE, LONGITUDE, compressed_image
 
 from geodistill_core.maps import RasterSource, write_mbtiles
@@ -42,6 +43,18 @@ def real_world(worlds):
         return world
 
     return make
+
+
+@needs_model
+@needs_sample
+@pytest.mark.parametrize(("output", "prior"), [("tracked", "flat"), ("likelihood", "flat"), ("per_frame", "gaussian")])
+def test_gnss_weighs_the_heat_map_only_where_each_image_is_answered_by_itself(output, prior):
+    engine = load_engine(NodeParameters(map=str(SAMPLE / "satellite"), output=output, runtime="torch"))
+    try:
+        assert engine.localizer.config.prior == prior
+        assert engine.track_calibration is engine.localizer.manifest.tracking
+    finally:
+        engine.close()
 
 
 @needs_model

@@ -175,11 +175,15 @@ class Session:
 
     def on_initial_pose(self, msg: Any) -> None:
         """Take a pose in the map frame from which the track begins anew, as RViz and Nav2 send it."""
-        if self.track is None:
-            raise ConfigError(f"output {self._settings().output!r} has no track to begin anew")
-        if self.datum is None:
-            raise ConfigError("the map frame has no datum yet: wait for a fix, or set datum_latitude and _longitude")
-        prior = prior_of(msg, self.datum, self._settings())
+        assert self.track is not None
+        try:
+            if self.datum is None:
+                raise ConfigError("the map frame has no datum yet: wait for a fix, or set datum_latitude, _longitude")
+            prior = prior_of(msg, self.datum, self._settings())
+        except ConfigError as error:
+            self._counters.add("track.priors_refused")
+            self._log.warning("track.priors_refused", str(error))
+            return
         self.track.set_prior(prior, stamp_ns(msg.header) or self._now_ns())
         self._counters.add("track.priors_set")
 

@@ -107,7 +107,9 @@ class Track:
         return Answer(estimate, prior.prior, tracked)
 
     def missed(self, stamp_ns: int, reason: str) -> None:
-        """Carry the track on without an image."""
+        """Carry the track on without an image; only an answer ends a FAULT."""
+        if self.state is TrackState.FAULT:
+            return
         self._tracked.missed(stamp_ns, self._sensors.buffer, reason)
         self.report()
 

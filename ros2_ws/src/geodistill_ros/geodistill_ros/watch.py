@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from geodistill_core.tracking.states import TrackState
 from geodistill_ros.conditions import MANY_FAILURES
 from geodistill_ros.parameters import NodeParameters
 from geodistill_ros.pipeline import Progress
@@ -37,7 +36,7 @@ class Watch:
             self._track.fault(f"inference hangs for {running_s:.1f} s", now_ns)
         elif failures >= MANY_FAILURES:
             self._track.fault(f"inference failed {failures} times in a row", now_ns)
-        elif self._track.state is not TrackState.FAULT:
+        else:
             self._pass_time(now_ns - round(settings.max_image_age_s * 1e9))
 
     def _pass_time(self, until_ns: int) -> None:
