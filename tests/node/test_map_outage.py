@@ -14,7 +14,7 @@ from geodistill_ros.engine import Engine
 from geodistill_ros.messages import header_of
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path as PathMessage
-from ros_world import ACTIVATE, CONFIGURE, DEACTIVATE, LATITUDE, LONGITUDE, FakeLocalizer, compressed_image
+from ros_world import ACTIVATE, CONFIGURE, DEACTIVATE, LATITUDE, LONGITUDE, FakeLocalizer, compressed_image, noise
 from rosgraph_msgs.msg import Clock
 from server import OK, FaultServer, png, status
 from std_srvs.srv import Trigger
@@ -103,7 +103,8 @@ class Drive:
         world.insist(world.send_fix, lambda: world.counters().get("gnss.accepted", 0) > fixes, "accepted fix")
         done = lambda: [world.counters().get(name, 0) for name in ("images.answered", "dropped.no_map")]  # noqa: E731
         before = done()
-        world.insist(lambda: world.send(compressed_image(world.now_ns())), lambda: done() != before, "a done image")
+        live = lambda: compressed_image(world.now_ns(), noise(self.now_s))  # noqa: E731
+        world.insist(lambda: world.send(live()), lambda: done() != before, "a done image")
         return done()[0] > before[0]
 
     def send_path(self, length_m):
