@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 from nav_msgs.msg import Odometry
-from ros_world import LATITUDE, LONGITUDE, YAW_DEG, World, compressed_image, header_of
+from ros_world import LATITUDE, LONGITUDE, YAW_DEG, World, compressed_image, header_of, noise
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 
@@ -103,7 +103,9 @@ class DrivenWorld(World):
         if self.with_image:
             before = self.handled()
             self.insist(
-                lambda: self.send(compressed_image(self.clock_ns)), lambda: self.handled() > before, "handled image"
+                lambda: self.send(compressed_image(self.clock_ns, noise(self.clock_ns % 2**31))),
+                lambda: self.handled() > before,
+                "handled image",
             )
         return self.clock_ns
 
