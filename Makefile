@@ -9,7 +9,7 @@ PIP := $(RUN) -m pip install -qq --disable-pip-version-check
 STAMP := $(VENV)/.installed
 CHECKED := geodistill_core training/geodistill_training ros2_ws/src/geodistill_ros/geodistill_ros
 
-.PHONY: help demo test lint train docs install clean
+.PHONY: help demo test mutants soak lint train docs install clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -20,6 +20,12 @@ demo: $(STAMP)  ## See it work: a simulated drive through the real ROS 2 node
 
 test: $(STAMP)  ## Run the tests
 	@$(RUN) -m pytest -q
+
+mutants: $(STAMP)  ## Break one line at a time; the tests must notice
+	@$(RUN) tests/mutants/run_mutants.py
+
+soak: $(STAMP)  ## An hour of driving at 10 Hz through the node: memory, threads, lag
+	@$(RUN) tests/soak/drive_an_hour.py
 
 lint: $(STAMP)  ## Check style and types
 	@echo "ruff" && $(RUN) -m ruff check --quiet . && $(RUN) -m ruff format --quiet --check .

@@ -42,6 +42,10 @@ class RuntimeBackendError(GeodistillError):
     exit_code = 4
 
 
+class NotFiniteError(RuntimeBackendError):
+    """The network answered NaN or infinity, or a heat map that is no distribution."""
+
+
 class TrainingError(GeodistillError):
     """A training run has gone wrong in a way that more steps would not mend."""
 

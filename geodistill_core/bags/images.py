@@ -70,6 +70,15 @@ class ImageError(DatasetError):
         self.reason = reason
 
 
+class BlankImageError(ImageError):
+    """An image that shows nothing; `entropy_bits` is what its brightness says."""
+
+    def __init__(self, rgb: Array) -> None:
+        text = f"image is constant (brightness {rgb.mean():.0f} of 255); check lens cap and exposure"
+        super().__init__(ImageReason.BLANK, text)
+        self.entropy_bits = entropy_bits(rgb)
+
+
 def decode_image(msg: Any) -> Array:
     """`sensor_msgs/Image` to H x W x 3 uint8 RGB (a copy); raises ImageError, also for blank images."""
     if msg.encoding not in _ENCODINGS:
@@ -139,10 +148,22 @@ def _decoded_rgb(data: Array, swapped: bool, divisor: int) -> Array | None:
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
 
 
+def thumbnail(rgb: Array) -> Array:
+    """Every n-th pixel of every n-th row, at least 64 of them where the image has as many."""
+    stride = max(1, min(rgb.shape[:2]) // 64)
+    return rgb[::stride, ::stride]
+
+
+def entropy_bits(rgb: Array) -> float:
+    """Shannon entropy of the brightness in 256 levels, over the thumbnail: 0 for one colour, 8 at most."""
+    counts = np.bincount(thumbnail(rgb).mean(axis=2).astype(np.uint8).ravel())
+    share = counts[counts > 0] / counts.sum()
+    return abs(float(share @ np.log2(share)))
+
+
 def is_blank(rgb: Array) -> bool:
     """Whether an image is constant (lens cap, saturation): 98 % of it lies within a few grey levels."""
-    stride = max(1, min(rgb.shape[:2]) // 64)
-    red, green, blue = np.moveaxis(rgb[::stride, ::stride], 2, 0)
+    red, green, blue = np.moveaxis(thumbnail(rgb), 2, 0)
     brightness = (red.astype(np.uint16) + green + blue).ravel()
     low, high = np.searchsorted(np.bincount(brightness).cumsum(), np.array([0.01, 0.99]) * brightness.size)
     return bool(high - low <= 3 * BLANK_SPREAD)
@@ -220,8 +241,5 @@ def _bytes_of(data: Any) -> Array:
 
 def _not_blank(rgb: Array) -> Array:
     if is_blank(rgb):
-        raise ImageError(
-            ImageReason.BLANK,
-            f"image is constant (brightness {rgb.mean():.0f} of 255); check lens cap and exposure",
-        )
+        raise BlankImageError(rgb)
     return rgb

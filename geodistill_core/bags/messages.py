@@ -82,6 +82,8 @@ def camera_from(msg: Any) -> CameraModel:
         )
     if max(msg.binning_x, msg.binning_y) > 1 or msg.roi.width or msg.roi.height:
         raise ConfigError("CameraInfo states binning or a region of interest; publish the full image's one")
+    if not (msg.width and msg.height):
+        raise ConfigError(f"CameraInfo states {msg.width} x {msg.height} pixels; publish the size of its images")
     distortion = tuple(float(value) for value in msg.d)
     if not any(distortion):
         distortion = ()

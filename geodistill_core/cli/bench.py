@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from geodistill_core.cli.bench_tracking import bench_tracking
 from geodistill_core.cli.output import JsonOption, emit, progress, table
 
 
@@ -23,6 +24,7 @@ class NetworksByDefault(TyperGroup):
 
 
 app = typer.Typer(add_completion=False, cls=NetworksByDefault)
+app.command("tracking")(bench_tracking)
 
 
 @app.callback()

@@ -7,6 +7,14 @@ from typing import Annotated, Optional
 
 import typer
 
+from geodistill_core.cli.calibrate import (
+    CalibrateOption,
+    DateOption,
+    RiskOption,
+    calibrate,
+    warn_uncalibrated,
+    wish_of,
+)
 from geodistill_core.cli.eval_datasets import kitti, vigor
 from geodistill_core.cli.output import JsonOption, emit, progress
 from geodistill_core.cli.summary import print_summary
@@ -31,19 +39,31 @@ def synth(
         typer.Option(help="Seed of the first city; by default the published test cities."),
     ] = None,
     prior: Annotated[str, typer.Option(help="gaussian, or flat: the image's likelihood alone.")] = "gaussian",
+    calibrate_to: CalibrateOption = None,
+    risk: RiskOption = 0.01,
+    date: DateOption = None,
     json_path: JsonOption = None,
 ) -> None:
     """Pairs of the procedural world, beside answering with the prior and beside guessing.
 
-    Writes the keys of metrics.json and `baselines`. Exits with 3 when a pair could not be localized.
+    Writes the keys of metrics.json and `baselines`. Exits with 3 when a pair could not be localized. With --calibrate
+    it fits the model's calibration instead, and tells what its covariances claim before and after.
     """
+    from geodistill_core.evaluation.recalibration.synth import synth_frames, synth_name
     from geodistill_core.evaluation.synth_eval import SynthSplit, evaluate_synth
     from geodistill_core.localization import LocalizerConfig
     from geodistill_core.models.checkpoint import load_checkpoint
 
     wanted = SynthSplit(split, level, pairs, seed_base)
     config = LocalizerConfig(prior=prior)  # type: ignore[arg-type]  # validated there
+    wish = wish_of(calibrate_to, risk, date, pairs)
     network, manifest = load_checkpoint(model)
+    if wish is not None:
+        with progress(f"{split}, {level}", total=pairs) as step:
+            frames = synth_frames(network, manifest, wanted, flat=config.prior == "flat", step=step)
+        calibrate(wish, model, frames, synth_name(wanted), pairs, json_path)
+        return
+    warn_uncalibrated(model)
     with progress(f"{split}, {level}", total=pairs) as step:
         summary = evaluate_synth(network, manifest, wanted, config, step)
     emit(summary, json_path, lambda out: print_summary(out, summary))

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from geodistill_core.cli.bag_datasets import GnssSigma, Root, Seed
+from geodistill_core.cli.calibrate import CalibrateOption, DateOption, RiskOption, calibrate, warn_uncalibrated, wish_of
 from geodistill_core.cli.dataset_summary import print_dataset_summary
 from geodistill_core.cli.output import JsonOption, emit, notes, progress
 
@@ -63,6 +64,9 @@ def vigor(
     device: Device = "cpu",
     table: TableOption = "csv",
     output: Output = None,
+    calibrate_to: CalibrateOption = None,
+    risk: RiskOption = 0.01,
+    date: DateOption = None,
     json_path: JsonOption = None,
 ) -> None:
     """Panoramas on their tiles, in the same area as the training or across areas.
@@ -81,6 +85,8 @@ def vigor(
         device, f".{table}",
     )  # fmt: skip
     evaluation = vigor_evaluation(root, split, asked, camera_height_m)
+    if _calibrated(evaluation, model, calibrate_to, risk, date, json_path):
+        return
     _run(evaluation, output or Path("runs") / f"vigor-{area}-{part}-{protocol}-{Path(model).name}", json_path)
 
 
@@ -106,6 +112,9 @@ def kitti(
     device: Device = "cpu",
     table: TableOption = "csv",
     output: Output = None,
+    calibrate_to: CalibrateOption = None,
+    risk: RiskOption = 0.01,
+    date: DateOption = None,
     json_path: JsonOption = None,
 ) -> None:
     """Frames of a cross-view list on their satellite images, displaced by up to 20 m as the list says.
@@ -124,7 +133,28 @@ def kitti(
         f".{table}",
     )  # fmt: skip
     evaluation = kitti_evaluation(root, split, asked, lists, camera_height_m)
+    if _calibrated(evaluation, model, calibrate_to, risk, date, json_path):
+        return
     _run(evaluation, output or Path("runs") / f"kitti-{part}-{protocol}-{Path(model).name}", json_path)
+
+
+def _calibrated(
+    evaluation: Evaluation, model: str, folder: Path | None, risk: float, date: str | None, json_path: str | None
+) -> bool:
+    from geodistill_core.evaluation.datasets.vehicle import VehicleJudge
+    from geodistill_core.evaluation.recalibration.vehicle import vehicle_frames
+
+    samples = len(evaluation.judge)
+    wish = wish_of(folder, risk, date, samples)
+    if wish is None:
+        if isinstance(evaluation.judge, VehicleJudge):
+            warn_uncalibrated(model)
+        return False
+    named = f"{evaluation.dataset} {evaluation.split}"
+    with progress(named, total=samples) as step:
+        frames = vehicle_frames(evaluation, step)
+    calibrate(wish, model, frames, f"{named}, asked as a vehicle", samples, json_path)
+    return True
 
 
 def _run(evaluation: Evaluation, folder: Path, json_path: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.console import Console
 
+from geodistill_core.cli.calibrate import warn_uncalibrated
 from geodistill_core.cli.output import JsonOption, emit, table
 
 app = typer.Typer(add_completion=False)
@@ -61,6 +62,7 @@ def locate(
     roll_rad, pitch_rad = math.radians(roll_deg), math.radians(pitch_deg)
     ground = read_ground_image(image, camera, height_m, sigma_height_m, roll_rad, pitch_rad)
     localizer = Localizer.load(model, map_path, config)
+    warn_uncalibrated(model)
     estimate = localizer.locate(ground, start)
     write_png(overlay, render_overlay(estimate, prior=start.point))
     payload = describe(estimate) | {"model": localizer.manifest.name, "overlay": str(overlay)}

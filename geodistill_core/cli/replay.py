@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 from rich.markup import escape
 
+from geodistill_core.cli.calibrate import warn_uncalibrated
 from geodistill_core.cli.fleet import JobsOption, RayOption, replay_fleet
 from geodistill_core.cli.output import JsonOption, emit, notes, progress
 from geodistill_core.cli.replay_options import (
@@ -126,6 +127,7 @@ def replay(
     )
     if rate is not None and not live:
         raise ConfigError(f"--rate {rate:g} is the speed of a live replay; add --live, or leave it out")
+    warn_uncalibrated(model)
     if len(drives) > 1 or jobs is not None or ray is not None:
         if live:
             raise ConfigError("--live plays one drive in real time; give one, without --jobs and --ray")

@@ -111,10 +111,14 @@ def score_heatmap(heatmap: HeatMap, truth: Truth) -> HeatMapScore | None:
     if at is None:
         return None
     probability = heatmap.probability
-    turn = abs(len(heatmap.yaw_enu_rad) * heatmap.yaw_step_rad - 2 * math.pi) < 1e-6
     log_probability = np.log(np.maximum(probability.astype(np.float64), SMALLEST))
-    nll = nll_at(log_probability, at, yaw_periodic=turn)
+    nll = nll_at(log_probability, at, yaw_periodic=full_turn(heatmap))
     return HeatMapScore(nll, math.log(probability.size), _level_at(probability, at))
+
+
+def full_turn(heatmap: HeatMap) -> bool:
+    """Whether the yaw axis goes around and meets itself."""
+    return abs(len(heatmap.yaw_enu_rad) * heatmap.yaw_step_rad - 2 * math.pi) < 1e-6
 
 
 def truth_level(heatmap: HeatMap, truth: Truth) -> float | None:

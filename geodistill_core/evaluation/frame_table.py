@@ -19,6 +19,7 @@ import numpy as np
 from geodistill_core.datasets.truth import Truth
 from geodistill_core.errors import ConfigError, DatasetError
 from geodistill_core.evaluation.metrics import FrameErrors, FrameResult, PoseAnswer, scored
+from geodistill_core.localization.protection import ProtectionLevel
 
 COVARIANCE = {
     "var_ee": (0, 0),
@@ -31,10 +32,13 @@ COVARIANCE = {
 POSE = ("latitude", "longitude", "yaw_enu_rad")
 TRUTH = tuple(f"truth_{name}" for name in POSE)
 GNSS = ("gnss_latitude", "gnss_longitude")
+PROTECTION = ("protection_lateral_m", "protection_longitudinal_m", "protection_risk")
 EXTRA = ("latency_ms", "speed_mps", "confidence", "hpd_level")
 ERRORS = ("position_error_m", "lateral_error_m", "longitudinal_error_m", "yaw_error_deg")
-TEXT = ("key", "dropped", "status")
-COLUMNS = ("key", "stamp_ns", "dropped", *POSE, "status", *COVARIANCE, *TRUTH, *GNSS, *EXTRA, *ERRORS)
+TEXT = ("key", "dropped", "status", "road")
+COLUMNS = (
+    "key", "stamp_ns", "dropped", *POSE, "status", *COVARIANCE, *TRUTH, *GNSS, *EXTRA, *ERRORS, *PROTECTION, "road",
+)  # fmt: skip
 SUFFIXES = (".csv", ".parquet")
 
 Row = Mapping[str, Any]
@@ -49,11 +53,13 @@ def to_rows(results: Sequence[FrameResult]) -> Iterator[dict[str, Any]]:
 
 def _row(result: FrameResult, errors: FrameErrors | None) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row |= {"key": result.key, "stamp_ns": result.stamp_ns, "dropped": result.dropped}
+    row |= {"key": result.key, "stamp_ns": result.stamp_ns, "dropped": result.dropped, "road": result.road}
     row |= {name: _float(getattr(result, name)) for name in EXTRA}
     if result.answer is not None:
         row |= _pose(POSE, result.answer) | {"status": result.answer.status}
         row |= {name: float(result.answer.covariance[at]) for name, at in COVARIANCE.items()}
+        if level := result.answer.protection:
+            row |= dict(zip(PROTECTION, (level.lateral_m, level.longitudinal_m, level.risk), strict=True))
     if result.truth is not None:
         row |= _pose(TRUTH, result.truth)
     if result.gnss is not None:
@@ -65,7 +71,10 @@ def _row(result: FrameResult, errors: FrameErrors | None) -> dict[str, Any]:
 
 
 def from_row(row: Row) -> FrameResult:
-    """The frame of a row whose missing values are None; raises KeyError for an absent column, DatasetError."""
+    """The frame of a row whose missing values are None; raises KeyError for an absent column, DatasetError.
+
+    Older tables know neither protection levels nor roads.
+    """
     pose, truth, gnss = ([row[name] for name in names] for names in (POSE, TRUTH, GNSS))
     missing = [name for name in (*POSE, *COVARIANCE) if row[name] is None]
     if missing and not row["dropped"]:
@@ -73,7 +82,7 @@ def from_row(row: Row) -> FrameResult:
     return FrameResult(
         row["stamp_ns"],
         Truth(*truth) if None not in truth else None,
-        None if row["dropped"] else PoseAnswer(pose[0], pose[1], pose[2], _covariance(row), row["status"] or ""),
+        None if row["dropped"] else _answer(pose, row),
         (gnss[0], gnss[1]) if None not in gnss else None,
         row["latency_ms"],
         row["dropped"] or None,
@@ -81,7 +90,14 @@ def from_row(row: Row) -> FrameResult:
         row["confidence"],
         row["speed_mps"],
         row["hpd_level"],
+        row.get("road") or "",
     )
+
+
+def _answer(pose: Sequence[float], row: Row) -> PoseAnswer:
+    stated = [row.get(name) for name in PROTECTION]
+    protection = None if None in stated else ProtectionLevel(*(float(value) for value in stated if value is not None))
+    return PoseAnswer(pose[0], pose[1], pose[2], _covariance(row), row["status"] or "", protection)
 
 
 def write_frames(path: Path, results: Sequence[FrameResult]) -> Path:

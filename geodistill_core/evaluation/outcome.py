@@ -18,6 +18,7 @@ from geodistill_core.evaluation.report import FrameGallery, Report, render_repor
 from geodistill_core.evaluation.run_info import RunInfo
 from geodistill_core.localization import Localizer
 from geodistill_core.maps import MapSource
+from geodistill_core.tracking.pose import TrackedPose
 from geodistill_core.types import Array, Estimate
 
 __all__ = ["INCOMPLETE", "METRICS", "RESULTS", "Outcome", "RunInfo"]
@@ -63,19 +64,18 @@ class Outcome:
         *,
         latency_ms: float | None = None,
         overlay: Callable[[], Array] | None = None,
-        state: str | None = None,
+        tracked: TrackedPose | None = None,
     ) -> None:
         """Take the answer to a recorded frame, or the reason why there is none.
 
-        `state` is that of the track where the answer's pose is a tracked one; it stands as the answer's status.
+        Where the answer's pose is a tracked one, `tracked` gives its status, which is the track's state, and its
+        protection level.
 
         The GNSS position that it is compared with is the prior's: the newest fix, carried on to the image's
         stamp with odometry, so that GNSS is not blamed for the way driven since.
         """
         prior = frame.frame_prior.prior if frame.frame_prior else None
-        answer = None if isinstance(found, str) else PoseAnswer.of(found) if isinstance(found, Estimate) else found
-        if answer is not None and state is not None:
-            answer = replace(answer, status=state)
+        answer = None if isinstance(found, str) else self._answer(found, tracked)
         result = FrameResult(
             frame.stamp_ns,
             frame.truth,
@@ -91,6 +91,14 @@ class Outcome:
         self.results.append(result)
         estimate = found if isinstance(found, Estimate) else None
         self.gallery.add(result, frame.image.rgb if frame.image else None, overlay, estimate)
+
+    def _answer(self, found: Estimate | PoseAnswer, tracked: TrackedPose | None) -> PoseAnswer:
+        if isinstance(found, Estimate):
+            answer = PoseAnswer.of(found, self.info.calibration)
+            return (
+                answer if tracked is None else replace(answer, status=str(tracked.state), protection=tracked.protection)
+            )
+        return found if found.protection else found.protected(self.info.calibration)
 
     def _speed(self, frame: DriveFrame) -> float | None:
         """The odometry's, else the truth's since the last frame; None where neither is known."""

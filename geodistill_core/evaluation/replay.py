@@ -134,7 +134,7 @@ def _run(
             found, pose = (locate_frame(frame, localizer), None) if tracked is None else tracked.locate(frame)
             latency_ms = 1e3 * (clock() - before_s) if timing else None
             if isinstance(found, Estimate):
-                outcome.add(frame, found, latency_ms=latency_ms, state=None if pose is None else str(pose.state))
+                outcome.add(frame, found, latency_ms=latency_ms, tracked=pose)
                 if record is not None:
                     record.add(frame, found)
             else:

@@ -13,7 +13,7 @@ from geodistill_core.bags.manifest import DriveManifest, sha256_of
 from geodistill_core.bags.reader import DriveReader, ReaderOptions
 from geodistill_core.localization import Localizer
 from geodistill_core.models.checkpoint import resolve
-from geodistill_core.models.manifest import read_manifest
+from geodistill_core.models.manifest import Calibration, read_manifest
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class RunInfo:
     """How reports and metrics name a run; without folders, so that machines agree.
 
     `fingerprint` identifies model and settings; `hashes` are SHA-256 of the bag, the map and the model.
+    `calibration` is that of the model.
     """
 
     title: str
@@ -30,6 +31,7 @@ class RunInfo:
     configuration: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     hashes: Mapping[str, str] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values under the names of metrics.json."""
@@ -66,7 +68,10 @@ def run_info(reader: DriveReader, localizer: Localizer, map_path: Path, mode: st
         hashes["orientation model"] = read_manifest(resolve(localizer.config.orientation_model)).sha256
     if reader.truth_file is not None:
         hashes["truth"] = sha256_of(reader.truth_file)
-    return RunInfo(title, localizer.manifest.name, map_path.name, seed, configuration, localizer.fingerprint(), hashes)
+    manifest = localizer.manifest
+    return RunInfo(
+        title, manifest.name, map_path.name, seed, configuration, localizer.fingerprint(), hashes, manifest.calibration
+    )
 
 
 def _origin(path: Path, manifest: DriveManifest | None) -> tuple[str, int | None, dict[str, Any]]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from geodistill_core.datasets.synthcity import (
     TRAIN_STYLES,
     UNSEEN_STYLES,
     VALIDATION_STYLES,
+    Pair,
+    build_city,
     sample_pair,
 )
 from geodistill_core.datasets.synthcity.map_source import REACH_M, SynthCityMap
@@ -67,6 +69,26 @@ class SynthSplit:
             city, index = divmod(number, PAIRS_PER_CITY)
             yield styles[city % len(styles)], self.first_seed + city // len(styles), index
 
+    def drawn(self, metres_per_pixel: float) -> Iterator[Pair]:
+        """The pairs, on imagery of this resolution."""
+        for style, seed, index in self.cases():
+            yield sample_pair(style, seed, index, self.level, tile_extent_m=REACH_M, metres_per_pixel=metres_per_pixel)
+
+
+def localizer_of(pair: Pair, network: AnyNetwork, manifest: Manifest, config: LocalizerConfig) -> Localizer:
+    """The localizer over a pair's own piece of map."""
+    return Localizer(network, manifest, SynthCityMap.of_pair(pair), config)
+
+
+def key_of(pair: Pair) -> str:
+    """How results name a pair."""
+    return f"{pair.style}/{pair.seed}/{pair.index}"
+
+
+def road_of(pair: Pair) -> str:
+    """What kind of road a pair was taken on."""
+    return build_city(pair.style, pair.seed).road_kind(pair.pose.east_m, pair.pose.north_m)
+
 
 def evaluate_synth(
     network: AnyNetwork,
@@ -83,26 +105,21 @@ def evaluate_synth(
     config = config or LocalizerConfig()
     results, center, random = [], [], []
     scores: list[HeatMapScore | None] = []
-    for number, (style, seed, index) in enumerate(wanted.cases()):
-        pair = sample_pair(
-            style,
-            seed,
-            index,
-            wanted.level,
-            tile_extent_m=REACH_M,
-            metres_per_pixel=network.metres_per_pixel,
-        )
-        localizer = Localizer(network, manifest, SynthCityMap.of_pair(pair), config)
+    for number, pair in enumerate(wanted.drawn(network.metres_per_pixel)):
+        localizer = localizer_of(pair, network, manifest, config)
         found = attempt(localizer, pair.ground, pair.prior)
         dropped = found if isinstance(found, str) else None
-        answer = None if isinstance(found, str) else PoseAnswer.of(found)
-        if not isinstance(found, str):
-            scores.append(score_heatmap(found.heatmap, pair.truth))
+        answer = None if isinstance(found, str) else PoseAnswer.of(found, manifest.calibration)
         gnss = (pair.prior.latitude, pair.prior.longitude)
-        results.append(FrameResult(number, pair.truth, answer, gnss, None, dropped))
+        result = FrameResult(number, pair.truth, answer, gnss, None, dropped, key=key_of(pair), road=road_of(pair))
+        if not isinstance(found, str):
+            scores.append(score := score_heatmap(found.heatmap, pair.truth))
+            level = score.hpd_level if score else None
+            result = replace(result, confidence=found.modes[0].mass, hpd_level=level)
+        results.append(result)
         center.append((pair.truth, center_answer(pair.prior)))
         half_window_m = (localizer.tile_extent_m - network.template_extent_m) / 2.0
-        rng = np.random.default_rng([seed, index])
+        rng = np.random.default_rng([pair.seed, pair.index])
         random.append((pair.truth, random_answer(pair.prior, half_window_m, rng)))
         step()
     summary = summarize(

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from geodistill_core.errors import RuntimeBackendError
+from geodistill_core.errors import NotFiniteError
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.localization.covariance import CovarianceScale, published
 from geodistill_core.types import Array, Estimate, HeatMap, MapTile, Mode, Status
 
 _SMALLEST_MODE = 0.02
@@ -19,7 +20,7 @@ _SMALLEST_MODE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class EstimateConfig:
-    """Radii in metres, variances that the heat map cannot see, and the limits of each status.
+    """Radii in metres, variances that the heat map cannot see, the limits of each status, and the calibrated scale.
 
     `map_sigma_m` is the least that any map is trusted to lie off; a tile that states more is believed.
     """
@@ -33,6 +34,12 @@ class EstimateConfig:
     map_sigma_m: float = 0.1
     floor_sigma_m: float = 0.1
     floor_sigma_yaw_rad: float = math.radians(0.3)
+    scale: CovarianceScale = CovarianceScale()  # noqa: RUF009 - frozen
+
+    @property
+    def floor_sigmas(self) -> Array:
+        """Least standard deviations [3] east m, north m and yaw rad."""
+        return np.array([self.floor_sigma_m, self.floor_sigma_m, self.floor_sigma_yaw_rad])
 
     def over(self, tile: MapTile) -> EstimateConfig:
         """The same with the map's standard deviation that holds for this tile."""
@@ -87,6 +94,14 @@ def find_modes(heatmap: HeatMap, config: EstimateConfig) -> tuple[Mode, ...]:
     return tuple(modes)
 
 
+def posterior(log_p: Array, grid: HeatMap) -> HeatMap:
+    """Softmax of logarithms [Y, H, W], which are finite somewhere, on the cells of `grid`."""
+    # differences and the sum in float64
+    probability = np.exp((log_p - log_p.max()).astype(np.float32))
+    probability /= probability.sum(dtype=np.float64)
+    return replace(grid, probability=probability)
+
+
 def covariance_about(heatmap: HeatMap, mode: Mode) -> Array:
     """Second moments [3, 3] of the whole heat map about a pose (east m, north m, yaw rad), in float64.
 
@@ -112,16 +127,22 @@ def covariance_about(heatmap: HeatMap, mode: Mode) -> Array:
 
 
 def published_covariance(heatmap: HeatMap, mode: Mode, config: EstimateConfig) -> Array:
-    """`covariance_about` with the map's bias added and each variance at least its floor [3, 3]."""
-    P = covariance_about(heatmap, mode)
-    P[0, 0] += config.map_sigma_m**2
-    P[1, 1] += config.map_sigma_m**2
-    floor = np.array([config.floor_sigma_m, config.floor_sigma_m, config.floor_sigma_yaw_rad]) ** 2
-    P[np.diag_indices(3)] = np.maximum(P.diagonal(), floor)
-    return P
+    """`covariance_about`, scaled as calibrated, with the map's sigma added and each variance at least its floor."""
+    moments = covariance_about(heatmap, mode)
+    return published(moments, mode.yaw_enu_rad, config.map_sigma_m, config.floor_sigmas, config.scale)
 
 
-def _status(heatmap: HeatMap, modes: tuple[Mode, ...], config: EstimateConfig) -> Status:
+def _unseen_beyond(heatmap: HeatMap) -> Array:
+    """What a peak at the edge leaves open [2, 2]: the true one may lie as far beyond as the window is wide.
+
+    The variance of a window that says nothing, width^2 / 12 in each direction.
+    """
+    _, height, width = heatmap.probability.shape
+    return np.diag(np.square([width, height])) * (heatmap.metres_per_cell**2 / 12)
+
+
+def status_of(heatmap: HeatMap, modes: tuple[Mode, ...], config: EstimateConfig) -> Status:
+    """How far an answer at the first of the modes may be trusted."""
     best = modes[0]
     if best.mass < config.uninformative_mass:
         return Status.UNINFORMATIVE
@@ -140,14 +161,17 @@ def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateCon
     """The pose at the heaviest mode, its covariance and status.
 
     Raises:
-        RuntimeBackendError: the heat map holds NaN, infinite or negative values, or no mass.
+        NotFiniteError: the heat map holds NaN, infinite or negative values, or no mass.
     """
     total = float(heatmap.probability.sum(dtype=np.float64))
     if not (np.isfinite(total) and total > 0.5 and heatmap.probability.min() >= 0):
-        raise RuntimeBackendError(f"heat map sums to {total}, expected 1; the network's output is not finite")
+        raise NotFiniteError(f"heat map sums to {total}, expected 1; the network's output is not finite")
     modes = find_modes(heatmap, config)
     best = modes[0]
+    status = status_of(heatmap, modes, config)
     P = published_covariance(heatmap, best, config.over(tile))
+    if status is Status.EDGE:
+        P[:2, :2] += _unseen_beyond(heatmap)
     latitude, longitude = LocalFrame(heatmap.center).to_geodetic(best.east_m, best.north_m)
     return Estimate(
         stamp_ns,
@@ -155,7 +179,7 @@ def estimate(heatmap: HeatMap, tile: MapTile, stamp_ns: int, config: EstimateCon
         float(longitude),
         best.yaw_enu_rad,
         P,
-        _status(heatmap, modes, config),
+        status,
         modes,
         heatmap,
         tile,

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from geodistill_core.errors import ConfigError, MapError, RuntimeBackendError
+from geodistill_core.errors import ConfigError, MapError, NotFiniteError
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.localization.covariance import CovarianceScale
 from geodistill_core.localization.encoded_tiles import EncodedTiles
-from geodistill_core.localization.estimate import EstimateConfig, estimate
+from geodistill_core.localization.estimate import EstimateConfig, estimate, posterior
 from geodistill_core.localization.heights import log_likelihood, log_likelihoods
 from geodistill_core.maps import MapSource, open_map
 from geodistill_core.models.base import AnyNetwork
@@ -138,7 +139,8 @@ class Localizer:
 
         Raises:
             MapError: no imagery around the prior.
-            RuntimeBackendError: the network's output is not finite.
+            NotFiniteError: the network's output is not finite.
+            RuntimeBackendError: the back end failed.
         """
         if self._before is not None:
             self._before(image)
@@ -148,13 +150,13 @@ class Localizer:
         log_p = log_likelihood(network, image, map_features, yaw, self._temperature)
         log_p = log_p + self._log_orientation(image, prior, yaw)[:, None, None]
         heatmap = self._posterior(log_p, prior, tile, yaw)
-        return estimate(heatmap, tile, image.stamp_ns, self.config.estimate)
+        return estimate(heatmap, tile, image.stamp_ns, self.estimate_config)
 
     @torch.inference_mode()
     def log_likelihoods(
         self, image: GroundImage, point: GeoPoint, yaw_enu_rad: Array, height_offsets_m: Array
     ) -> list[HeatMap]:
-        """Log-likelihoods (float64, up to one constant) of poses around `point` at yaws [Y], prior and orientation aside.
+        """Log-likelihoods (float64, up to one constant) of poses around `point` at yaws [Y], by the image alone.
 
         One for each offset [N] from the image's stated camera height; a single one where the network's answer does not
         depend on it.
@@ -185,6 +187,11 @@ class Localizer:
         return [tiles for tiles in (self._running[1], self._orientation_tiles) if tiles is not None]
 
     @property
+    def estimate_config(self) -> EstimateConfig:
+        """How heat maps become answers, with the scale that the checkpoint's calibration states."""
+        return replace(self.config.estimate, scale=CovarianceScale.of(self.manifest.calibration))
+
+    @property
     def _temperature(self) -> float:
         calibration = self.manifest.calibration
         return calibration.temperature if calibration else 1.0
@@ -205,23 +212,19 @@ class Localizer:
         return prior.yaw_enu_rad + step * np.arange(-reach, reach + 1)
 
     def _posterior(self, log_p: Array, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
-        """Softmax of log-likelihoods [Y, P, P] plus the log prior; differences and the sum in float64."""
+        """Softmax of log-likelihoods [Y, P, P] plus the log prior."""
         likeliest = log_p.max()  # NaN where any is
         if np.isneginf(likeliest):
             raise MapError(
-                f"the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid imagery to match "
-                "against; extend the map"
+                f"no valid cell: the map around {prior.latitude:.6f}, {prior.longitude:.6f} has too little valid "
+                "imagery to match against; extend the map"
             )
         if not np.isfinite(likeliest):
-            raise RuntimeBackendError(
-                "the network returned NaN or infinite logits; check the checkpoint and the runtime"
-            )
-        heatmap = self._on_grid(log_p, tile, yaw)
+            raise NotFiniteError("the network returned NaN or infinite logits; check the checkpoint and the runtime")
+        grid = self._on_grid(log_p, tile, yaw)
         if self.config.prior == "gaussian":
-            log_p = log_p + self.log_prior(prior, heatmap)
-        probability = np.exp((log_p - log_p.max()).astype(np.float32))
-        probability /= probability.sum(dtype=np.float64)
-        return replace(heatmap, probability=probability)
+            log_p = log_p + self.log_prior(prior, grid)
+        return posterior(log_p, grid)
 
     def _on_grid(self, values: Array, tile: MapTile, yaw: Array) -> HeatMap:
         """Values [Y, P, P] with the geo-reference of the network's answers about a tile."""
@@ -242,7 +245,8 @@ class Localizer:
         """Identifies model and settings in reports, wherever checkpoints lie."""
         name = self.config.orientation_model
         config = replace(self.config, orientation_model=name and Path(name).name)
-        return hashlib.sha256(f"{self.manifest.sha256}{config}".encode()).hexdigest()[:12]
+        decisive = f"{self.manifest.sha256}{self.manifest.calibration}{config}"
+        return hashlib.sha256(decisive.encode()).hexdigest()[:12]
 
 
 def orientation_network(name: str) -> OrientationNetwork:

@@ -16,9 +16,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from geodistill_core.errors import CheckpointError
+from geodistill_core.errors import CheckpointError, ConfigError
 from geodistill_core.models.base import AnyNetwork
-from geodistill_core.models.manifest import MANIFEST_NAME, WEIGHTS_NAME, Manifest, Probe, read_manifest
+from geodistill_core.models.manifest import MANIFEST_NAME, WEIGHTS_NAME, Calibration, Manifest, Probe, read_manifest
 from geodistill_core.models.probe import probe_deviation, probe_output
 from geodistill_core.models.registry import build
 
@@ -110,7 +110,10 @@ def load_checkpoint(name_or_path: str | Path) -> tuple[AnyNetwork, Manifest]:
     """
     folder = resolve(name_or_path)
     manifest = read_manifest(folder)
-    network = build(manifest.architecture, **manifest.arguments).eval()
+    try:
+        network = build(manifest.architecture, **manifest.arguments).eval()
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / MANIFEST_NAME}: {error}; fetch the checkpoint again") from error
     weights = _read_weights(folder / WEIGHTS_NAME, manifest.sha256)
     _check_tensors(weights, network.state_dict(), folder / WEIGHTS_NAME)
     network.load_state_dict(weights, strict=True)
@@ -140,13 +143,36 @@ def save_checkpoint(
         raise CheckpointError("the network's answer to the probe is not finite; its weights are not usable")
     probe = Probe(seed=_PROBE_SEED, expected=expected, tolerance=_PROBE_TOLERANCE)
     full = Manifest.model_validate({**description, "sha256": hashlib.sha256(data).hexdigest(), "probe": probe})
-    text = json.dumps(full.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+    _write(folder, data, full)
+    return full
+
+
+def check_new(folder: Path) -> None:
+    """Raises CheckpointError where something lies already, so that no checkpoint is ever overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} is not empty; name a new folder for the checkpoint")
+
+
+def save_recalibrated(name_or_path: str | Path, folder: Path, calibration: Calibration) -> Manifest:
+    """Write a checkpoint's weights, byte for byte, with another calibration to a new folder.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or the folder is not new.
+    """
+    source = resolve(name_or_path)
+    check_new(folder)
+    manifest = read_manifest(source).model_copy(update={"calibration": calibration})
+    _write(folder, (source / WEIGHTS_NAME).read_bytes(), manifest)
+    return manifest
+
+
+def _write(folder: Path, weights: bytes, manifest: Manifest) -> None:
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((WEIGHTS_NAME, data), (MANIFEST_NAME, text.encode())):
+    for name, content in ((WEIGHTS_NAME, weights), (MANIFEST_NAME, text.encode())):
         temporary = folder / f".{name}.partial"
         temporary.write_bytes(content)
         os.replace(temporary, folder / name)
-    return full
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:

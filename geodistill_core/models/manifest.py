@@ -20,13 +20,25 @@ class _Strict(BaseModel):
 
 
 class Calibration(_Strict):
-    """One temperature for the heat map, and the held-out samples it was fitted on."""
+    """What makes the answers of a network mean what they say, and the held-out samples it was fitted on.
+
+    One temperature for the heat map; factors on the sigmas of a frame's covariance along the vehicle's axes and in yaw;
+    multiples of the published sigmas that hold the errors but for a share `risk` of the frames (None where they were
+    not measured). `date` is that of the fit, as YYYY-MM-DD.
+    """
 
     temperature: float = Field(gt=0, lt=1000)
     samples: int = Field(ge=1)
     fitted_on: str
     nll_before: float
     nll_after: float
+    scale_across: float = Field(default=1.0, gt=0, lt=1000)
+    scale_along: float = Field(default=1.0, gt=0, lt=1000)
+    scale_yaw: float = Field(default=1.0, gt=0, lt=1000)
+    protection_lateral: float | None = Field(default=None, gt=0)
+    protection_longitudinal: float | None = Field(default=None, gt=0)
+    risk: float = Field(default=0.01, gt=0, lt=1)
+    date: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
 
 
 class TrackCalibration(_Strict):

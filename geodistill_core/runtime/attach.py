@@ -31,6 +31,7 @@ class Attached:
         self.options = options
         self._localizer, self._background, self._say = localizer, background, say
         self._stop, self._lock = threading.Event(), threading.Lock()
+        self._plain = localizer.network
         self._choice, self._last_said, self._begun_s = Choice(), "", 0.0
         self._error: RuntimeBackendError | None = None
         self._thread: threading.Thread | None = None
@@ -57,6 +58,22 @@ class Attached:
         """A sentence where the back end that was asked for cannot be used, else an empty one."""
         with self._lock:
             return "" if self._error is None else f"the network runs on plain torch: {self._error}"
+
+    def give_up(self, cause: str) -> bool:
+        """Have the network as it is serve on the processor from now on; False where it does already.
+
+        For a compiled network that fails while it runs; `facts` tell the cause beside the back end's name.
+        """
+        if self._localizer.network is self._plain:
+            return False
+        with self._lock:
+            failed = self._choice.runtime
+            if self.options.runtime != "auto":
+                self._error = RuntimeBackendError(f"{failed} failed while it ran: {cause}")
+            self._choice = Choice(refused=(*self._choice.refused, (failed, cause)))
+        self._localizer.run_on(self._plain)
+        log.error("runtime %s is given up, torch serves on the processor: %s", failed, cause)
+        return True
 
     def _meet(self, image: GroundImage) -> None:
         """An image is about to be localized."""

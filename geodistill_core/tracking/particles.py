@@ -130,11 +130,6 @@ def _walk(X: Array, column: int, mean: float, sigma: float, share: float, normal
     X[:, column] = mean + keep * (X[:, column] - mean) + sigma * math.sqrt(1.0 - keep**2) * normal
 
 
-def circular_mean(yaw_rad: Array, weight: Array) -> float:
-    """The weighted mean direction, in (-pi, pi]."""
-    return math.atan2(float(weight @ np.sin(yaw_rad)), float(weight @ np.cos(yaw_rad)))
-
-
 def deviations(state: Array, pose: Array) -> Array:
     """Offsets [N, 3] of the poses from one pose, yaw wrapped."""
     off = state[:, :3] - pose

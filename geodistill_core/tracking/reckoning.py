@@ -27,7 +27,7 @@ def carried(summary: Summary, motion: Motion, config: TrackerConfig) -> Summary:
     F[0, 2], F[1, 2] = -step[1], step[0]
     way = abs(ahead)
     sigma_ahead = math.hypot(
-        (config.forward_noise + config.scale_sigma) * way, 0.5 * config.acceleration_mps2 * motion.blind_s**2
+        config.forward_noise * way, config.scale_sigma * way, 0.5 * config.acceleration_mps2 * motion.blind_s**2
     )
     sigma_left = config.sideways_noise * way
     sigma_turn = math.hypot(config.yaw_noise_rad * math.sqrt(dt), config.rate_bias_sigma_radps * dt)

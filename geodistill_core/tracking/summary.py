@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from geodistill_core.geometry.angles import wrap
-from geodistill_core.tracking.particles import SPEED, YAW, YAW_RATE, Particles, circular_mean, deviations
+from geodistill_core.tracking.particles import SPEED, YAW, YAW_RATE, Particles, deviations
 from geodistill_core.types import Array
 
 _BIN_M, _RADIUS_M, _ROUNDS = 2.0, 3.0, 3
@@ -41,7 +42,8 @@ def summarize(particles: Particles) -> Summary:
         center = (weight[near] @ X[near, :2]) / weight[near].sum()
     mass = float(weight[near].sum())
     here = weight * near / mass
-    pose = np.array([*center, circular_mean(X[:, YAW], here)])
+    yaw = math.atan2(here @ np.sin(X[:, YAW]), here @ np.cos(X[:, YAW]))
+    pose = np.array([*center, yaw])
     claimed = here if 1.0 - mass < _NEGLIGIBLE else weight
     off = deviations(X, pose)
     covariance = (off * claimed[:, None]).T @ off

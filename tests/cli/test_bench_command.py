@@ -72,3 +72,41 @@ def test_a_replays_parts_are_measured_and_held_against_their_limits(geodistill, 
 def test_a_drive_too_short_to_measure_is_refused(geodistill):
     done = geodistill("bench", "replay", "--frames", "4")
     assert done.code == 2 and "frames 4" in done.err
+
+
+def test_a_drive_is_tracked_and_its_frames_are_written(geodistill, checkpoint, tmp_path):
+    arguments = ("--model", checkpoint, "--seconds", "2", "--drives", "1", "--no-mount", "--out", str(tmp_path))
+    done = geodistill("bench", "tracking", *arguments, "--json", "-")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    (drive,) = result["drives"]
+    assert drive["name"] == "campus" and drive["frames"] == 8 and result["mount"] is None
+    assert set(result["within_limits"]) >= {"median_m", "nees", "coverage_95", "hpd_deviation", "protection", "mount"}
+    assert result["all"]["tracker_ms"]["p50"] > 0.0
+    (table,) = tmp_path.glob("*.csv")
+    assert len(table.read_text().splitlines()) == 9
+    pictures = sorted((tmp_path / "pictures").glob("*/*.jpg"))
+    assert len(pictures) == 8
+    written = pictures[0].stat().st_mtime_ns
+    again = geodistill("bench", "tracking", *arguments, "--json", "-")
+    assert json.loads(again.out)["drives"][0]["states"] == drive["states"]
+    assert pictures[0].stat().st_mtime_ns == written
+    pictures[0].write_bytes(b"\xff\xd8")
+    broken = geodistill("bench", "tracking", *arguments)
+    assert broken.code != 0 and pictures[0].name in broken.err
+
+
+def test_too_short_a_calibration_drive_is_refused_with_a_sentence(geodistill, checkpoint, tmp_path):
+    path = tmp_path / "calibration.json"
+    done = geodistill(
+        "bench", "tracking", "--model", checkpoint, "--seconds", "2", "--drives", "1", "--calibrate", str(path)
+    )
+    assert done.code != 0 and "too few" in done.err
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--rounds", "0"), ("--seconds", "1"), ("--jobs", "0")])
+def test_a_tracking_bench_of_no_meaning_is_refused(geodistill, option, value):
+    done = geodistill("bench", "tracking", option, value)
+    assert done.code == 2
+    assert value in done.err

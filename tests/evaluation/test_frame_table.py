@@ -16,11 +16,13 @@ from simulated import answer_off, calibrated_drive, truth_at
 from geodistill_core.errors import ConfigError, DatasetError
 from geodistill_core.evaluation.frame_table import COLUMNS, read_frames, write_frames
 from geodistill_core.evaluation.metrics import FrameResult
+from geodistill_core.localization.protection import ProtectionLevel
 
 CONTRACT = """key stamp_ns dropped latitude longitude yaw_enu_rad status confidence var_ee var_en var_nn var_ey var_ny
 var_yy
 truth_latitude truth_longitude truth_yaw_enu_rad gnss_latitude gnss_longitude latency_ms speed_mps
-position_error_m lateral_error_m longitudinal_error_m yaw_error_deg"""
+position_error_m lateral_error_m longitudinal_error_m yaw_error_deg
+protection_lateral_m protection_longitudinal_m protection_risk road"""
 
 
 def drive():
@@ -29,6 +31,8 @@ def drive():
     frames[1] = replace(frames[1], truth=None)
     frames[2] = replace(frames[2], gnss=None)
     frames[3] = replace(frames[3], key='a,"b"\n<é>', confidence=1 / 3, speed_mps=0.1 + 0.2, hpd_level=math.pi / 4)
+    protection = ProtectionLevel(0.1 + 0.7, 1 / 7, 0.01)
+    frames[0] = replace(frames[0], answer=replace(frames[0].answer, protection=protection), road="street")
     frames[4] = replace(frames[4], latency_ms=1e-300, stamp_ns=2**62 + 1)
     frames.append(FrameResult(7, dropped="no_fix"))
     return frames
@@ -104,7 +108,7 @@ def test_another_suffix_is_refused_with_the_ones_that_work(tmp_path):
     ("break_it", "said"),
     [
         (lambda text: text.replace("stamp_ns", "stamp", 1), "frame 1: column 'stamp_ns' is missing"),
-        (lambda text: text[: text.rindex("\n", 0, -1) + 5], "frame 21: 3 values for 26"),
+        (lambda text: text[: text.rindex("\n", 0, -1) + 5], "frame 21: 3 values for 30"),
         (
             lambda text: re.sub(r",ok,[^,]*,", ",ok,,", text, count=1),
             "frame 1: neither dropped nor with a value in var_ee",
@@ -131,3 +135,13 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
 def test_a_frame_dropped_for_an_empty_reason_is_refused():
     with pytest.raises(DatasetError, match="reason"):
         FrameResult(0, dropped="")
+
+
+def test_a_table_of_before_protection_levels_is_read(tmp_path):
+    path = write_frames(tmp_path / "frames.csv", drive())
+    with path.open(newline="") as file:
+        rows = [row[:-4] for row in csv.reader(file)]
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    frames = read_frames(path)
+    assert len(frames) == len(drive()) and frames[0].answer.protection is None and frames[0].road == ""

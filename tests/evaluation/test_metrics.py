@@ -39,6 +39,11 @@ DESIGN_KEYS = {
     "gnss_error_m",
     "nees",
     "coverage",
+    "coverage_bounds",
+    "hpd",
+    "sharpness_m2",
+    "strata",
+    "protection",
     "latency_ms",
     "throughput_hz",
     "model",
@@ -165,7 +170,7 @@ def test_summary_has_exactly_the_designed_keys():
     assert set(summary) == DESIGN_KEYS
     assert set(summary["position_error_m"]) == {"mean", "median", "p90", "p95", "max"}
     assert set(summary["recall"]) == {"1m", "3m", "5m", "1deg", "5deg"}
-    assert set(summary["nees"]) == {"mean", "median", "p95", "dof"}
+    assert set(summary["nees"]) == {"mean", "median", "p95", "dof", "frames", "bounds", "bounds_for"}
     assert set(summary["coverage"]) == {"0.5", "0.68", "0.9", "0.95", "0.99"}
     assert set(summary["latency_ms"]) == {"p50", "p90", "p99"}
 

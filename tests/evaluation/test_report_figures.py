@@ -20,10 +20,11 @@ from geodistill_core.evaluation.report.against import error_against
 from geodistill_core.evaluation.report.backdrop import PLAIN, backdrop
 from geodistill_core.evaluation.report.columns import columns_of
 from geodistill_core.evaluation.report.gallery import GalleryFrame, Layer
-from geodistill_core.evaluation.report.honesty import ellipsoid_level, stanford, stanford_figure
+from geodistill_core.evaluation.report.honesty import ellipsoid_level, stanford, stanford_figure, strata_table
 from geodistill_core.evaluation.report.operation import drops_table, latency_figure
 from geodistill_core.evaluation.report.scene import scene
 from geodistill_core.evaluation.report.trajectory import trajectory_svg, view_of, way
+from geodistill_core.localization.protection import ProtectionLevel
 from geodistill_core.types import GeoPoint, MapTile
 
 
@@ -73,13 +74,13 @@ def protected(east_m, sigma_m):
 
 
 def test_the_zones_of_the_stanford_diagram_are_those_of_integrity():
-    # protection level 3.29 sigma; alert limit 0.5 m
+    # protection level 2.58 sigma, where none is stated; alert limit 0.5 m
     frames = [
-        protected(0.1, 0.1),  # 0.1 <= 0.33 <= 0.5
-        protected(1.0, 1.0),  # 1.0 <= 3.3, above the limit
-        protected(0.4, 0.1),  # 0.4 > 0.33, not dangerous
-        protected(4.0, 1.0),  # 4.0 > 3.3, but nobody was told to rely on it
-        protected(0.6, 0.1),  # 0.6 > 0.5 while 0.33 was claimed
+        protected(0.1, 0.1),  # 0.1 <= 0.26 <= 0.5
+        protected(1.0, 1.0),  # 1.0 <= 2.6, above the limit
+        protected(0.4, 0.1),  # 0.4 > 0.26, not dangerous
+        protected(4.0, 1.0),  # 4.0 > 2.6, but nobody was told to rely on it
+        protected(0.6, 0.1),  # 0.6 > 0.5 while 0.26 was claimed
     ]
     diagram = stanford(columns_of(frames), "lateral")
     assert diagram.zones() == {"available": 1, "unavailable": 1, "misleading": 2, "hazardous": 1}
@@ -93,8 +94,28 @@ def test_a_lateral_claim_is_taken_across_the_heading():
     covariance[:2, :2] = 4.0 * np.outer(along, along) + 0.01 * (np.eye(2) - np.outer(along, along))
     covariance[2, 2] = 1e-4
     columns = columns_of([FrameResult(0, truth, answer_off(truth, 0.0, 0.0, covariance=covariance))])
-    assert stanford(columns, "longitudinal").protection_m == pytest.approx(3.2905 * 2.0, rel=1e-3)
-    assert stanford(columns, "lateral").protection_m == pytest.approx(3.2905 * 0.1, rel=1e-3)
+    assert stanford(columns, "longitudinal").protection_m == pytest.approx(2.5758 * 2.0, rel=1e-3)
+    assert stanford(columns, "lateral").protection_m == pytest.approx(2.5758 * 0.1, rel=1e-3)
+
+
+def test_the_diagram_shows_the_protection_level_that_an_answer_states():
+    frame = protected(1.0, 0.1)
+    stated = replace(frame, answer=replace(frame.answer, protection=ProtectionLevel(1.5, 7.0, 0.002)))
+    columns = columns_of([stated, replace(stated, answer=None, dropped="no_fix")])
+    assert stanford(columns, "lateral").protection_m.tolist() == [1.5]
+    assert stanford(columns, "longitudinal").protection_m.tolist() == [7.0]
+    summary = summarize([stated], model="tiny", map_name="m")
+    assert "claims that 99.8 % of errors" in render_report(Report("One", summary, [stated]))
+
+
+def test_a_stratum_outside_of_its_bounds_is_marked():
+    names = ("sure", "unsure")
+    frames = [replace(f, road=names[i % 2]) for i, f in enumerate(calibrated_drive(200))]
+    wrong = [replace(f, answer=replace(f.answer, covariance=f.answer.covariance / 9)) for f in frames[::2]]
+    strata = summarize([*wrong, *frames[1::2]], model="m", map_name="m")["strata"]
+    rows = re.findall(r"<tr>.*?</tr>", strata_table([one for one in strata if one["by"] == "road"]))
+    assert ['class="outside"' in row for row in rows[1:]] == [True, False]
+    assert "road: sure" in rows[1] and "<td>100</td>" in rows[1]
 
 
 def test_errors_are_drawn_against_what_the_frames_know():

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from geodistill_core.errors import RuntimeBackendError
+from geodistill_core.errors import NotFiniteError
 from geodistill_core.geometry.geodesy import LocalFrame
 from geodistill_core.localization.estimate import EstimateConfig, covariance_about, estimate, find_modes
 from geodistill_core.types import GeoPoint, HeatMap, MapTile, Mode, Status
@@ -81,6 +81,14 @@ def test_two_equal_modes_twenty_metres_apart_are_ambiguous_and_the_covariance_sp
     assert np.linalg.eigvalsh(result.covariance[:2, :2])[-1] >= 100
 
 
+def test_the_covariance_is_about_the_pose_and_not_about_the_mean_of_two_modes():
+    """A quarter of the mass 8 m to the east: 16 m^2 about the pose, 12 about the mean."""
+    sharp = np.diag([0.09, 0.09, 0.002])
+    found = heatmap(gaussian((-4.0, 1.0, 1.0), sharp, weight=0.75) + gaussian((4.0, 1.0, 1.0), sharp, weight=0.25))
+    P = covariance_about(found, Mode(-4.0, 1.0, 1.0, 0.75))
+    assert P[0, 0] == pytest.approx(16.0 + 0.09 + 0.25 / 12, abs=0.05)
+
+
 def test_modes_are_ordered_by_mass_and_carry_their_own_yaw():
     narrow = np.diag([0.2, 0.2, 0.004])
     p = gaussian((-8, 4, 0.9), narrow, weight=0.3) + gaussian((6, -3, 1.1), narrow, weight=0.7)
@@ -96,9 +104,15 @@ def test_a_uniform_heat_map_is_uninformative_and_as_uncertain_as_its_window():
     assert result.covariance[0, 0] >= 48**2 / 12
 
 
-def test_a_peak_at_the_window_edge_is_flagged():
-    result = estimate(heatmap(gaussian((23.6, 0, 1.0), np.diag([0.2, 0.2, 0.004]))), tile(), 0, CONFIG)
-    assert result.status is Status.EDGE
+@pytest.mark.parametrize("at", [(23.6, 0.0), (0.0, -23.6)])
+def test_n31_a_peak_at_the_window_edge_is_flagged_and_as_uncertain_as_a_window_that_says_nothing(at):
+    P = np.diag([0.2, 0.2, 0.004])
+    result = estimate(heatmap(gaussian((*at, 1.0), P)), tile(), 0, CONFIG)
+    inside = estimate(heatmap(gaussian((0.0, 0.0, 1.0), P)), tile(), 0, CONFIG)
+    assert (result.status, inside.status) == (Status.EDGE, Status.OK)
+    assert min(result.covariance[0, 0], result.covariance[1, 1]) >= 48**2 / 12
+    assert result.covariance[2, 2] == pytest.approx(inside.covariance[2, 2], rel=0.1)
+    assert inside.covariance[:2, :2].max() < 1.0
 
 
 def test_covariance_of_any_random_heat_map_is_positive_definite_and_above_the_floor():
@@ -114,7 +128,7 @@ def test_covariance_of_any_random_heat_map_is_positive_definite_and_above_the_fl
 def test_a_heat_map_that_is_not_a_distribution_is_refused(bad):
     p = np.full((3, 24, 24), 1 / (3 * 24 * 24), np.float32)
     p[1, 2, 3] = bad
-    with pytest.raises(RuntimeBackendError):
+    with pytest.raises(NotFiniteError):
         estimate(HeatMap(p, CENTER, 0.5, np.array([0.0, 0.05, 0.1])), tile(), 0, CONFIG)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from geodistill_core.errors import ConfigError
 from geodistill_core.localization import Localizer, LocalizerConfig
+from geodistill_core.models.manifest import Calibration
 from tests.localization.test_localizer import IMAGE, BlankMap, Oracle, prior_near
 
 
@@ -42,13 +43,14 @@ class Blind(Oracle):
         return super().match(ground, map_features, yaw.new_full(yaw.shape, self.pose[2]))
 
 
-class Uncalibrated:
-    calibration, sha256 = None, "0" * 64
+class Manifest:
+    calibration = Calibration(temperature=1.0, samples=1, fitted_on="nothing", nll_before=0.0, nll_after=0.0)
+    sha256 = "0" * 64
 
 
 def located(orientation):
     network = Blind(10.0, 20.0, 0.0, sharpness=4.0)
-    localizer = Localizer(network, Uncalibrated(), BlankMap(), LocalizerConfig(prior="flat"), orientation)
+    localizer = Localizer(network, Manifest(), BlankMap(), LocalizerConfig(prior="flat"), orientation)
     return localizer.locate(IMAGE, prior_near(10.0, 20.0, 1.0, 0.0, 0.5, sigma_yaw=0.2))
 
 

@@ -9,8 +9,14 @@ from safetensors.torch import load_file, save_file
 
 from geodistill_core.errors import CheckpointError, ConfigError
 from geodistill_core.models import build
-from geodistill_core.models.checkpoint import load_checkpoint, resolve, save_checkpoint, shipped_checkpoints
-from geodistill_core.models.manifest import MANIFEST_NAME, WEIGHTS_NAME
+from geodistill_core.models.checkpoint import (
+    load_checkpoint,
+    resolve,
+    save_checkpoint,
+    save_recalibrated,
+    shipped_checkpoints,
+)
+from geodistill_core.models.manifest import MANIFEST_NAME, WEIGHTS_NAME, Calibration
 
 DESCRIPTION = {
     "name": "test",
@@ -132,3 +138,36 @@ def test_every_shipped_checkpoint_passes_its_own_verification(name):
     assert manifest.calibration.samples >= 100
     assert (resolve(name) / WEIGHTS_NAME).stat().st_size <= 8_000_000
     assert sum(p.numel() for p in network.parameters()) <= 3_000_000
+
+
+CALIBRATION = {"temperature": 0.5, "samples": 300, "fitted_on": "here", "nll_before": 3.0, "nll_after": 2.5}
+
+
+def test_a_manifest_of_before_scales_and_protection_still_loads(folder):
+    edit(folder, calibration=CALIBRATION)
+    _, manifest = load_checkpoint(folder)
+    found = manifest.calibration
+    assert (found.scale_across, found.scale_along, found.scale_yaw, found.risk) == (1.0, 1.0, 1.0, 0.01)
+    assert found.protection_lateral is found.protection_longitudinal is found.date is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scale_along": 0.0}, {"scale_yaw": -1.0}, {"risk": 1.0}, {"protection_lateral": 0.0}, {"date": "yesterday"}],
+)
+def test_a_calibration_that_makes_no_sense_is_refused(folder, wrong):
+    edit(folder, calibration=CALIBRATION | wrong)
+    with pytest.raises(CheckpointError, match=next(iter(wrong))):
+        load_checkpoint(folder)
+
+
+def test_another_calibration_goes_into_a_new_folder_with_the_same_weights(folder, tmp_path):
+    before = (folder / MANIFEST_NAME).read_bytes()
+    calibration = Calibration(**CALIBRATION, scale_along=1.5, date="2026-11-22")
+    save_recalibrated(folder, tmp_path / "new", calibration)
+    _, manifest = load_checkpoint(tmp_path / "new")
+    assert manifest.calibration == calibration
+    assert (tmp_path / "new" / WEIGHTS_NAME).read_bytes() == (folder / WEIGHTS_NAME).read_bytes()
+    assert (folder / MANIFEST_NAME).read_bytes() == before
+    with pytest.raises(CheckpointError, match="is not empty"):
+        save_recalibrated(folder, tmp_path / "new", calibration)

@@ -4,6 +4,7 @@
 import os
 import sys
 import threading
+from collections import deque
 
 from geodistill_ros.node import main
 
@@ -15,6 +16,7 @@ def open_engine(settings):
     if os.environ.get("FAKE_LOAD") == "hang":
         threading.Event().wait()
     localizer = FakeLocalizer()
+    localizer.seen = deque(maxlen=1)  # memory is measured
     if os.environ.get("FAKE_INFERENCE"):
         seconds = {"hang": None, "slow": 0.1}[os.environ["FAKE_INFERENCE"]]
         localizer.before = lambda *_: threading.Event().wait(seconds)

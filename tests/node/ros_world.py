@@ -182,6 +182,11 @@ class Tester:
         assert client.wait_for_service(LIMIT_S)
         client.call_async(ChangeState.Request(transition=Transition(id=transition)))
 
+    def ask_for_any(self, transition):
+        """Send the request and wait for whatever is answered; rclpy before Kilted answers nothing to illegal ones."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.ask(ChangeState, "geodistill/change_state", request, 2.0)
+
     def state(self):
         return self.call(GetState, "geodistill/get_state", GetState.Request()).current_state.label
 
@@ -323,6 +328,11 @@ class World(Tester):
 def picture(width=128, height=64):
     ramp = np.linspace(0, 255, width, dtype=np.uint8)
     return np.dstack([np.tile(ramp, (height, 1))] * 3)
+
+
+def noise(seed, width=128, height=64):
+    """A picture that no other seed gives."""
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
 
 
 def raw_image(stamp_ns, rgb=None, **fields):

@@ -2,11 +2,15 @@
 """Proof of life, the lifecycle, and what is published."""
 
 import math
+import os
 import random
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
@@ -22,6 +26,7 @@ from ros_world import (
     LATITUDE,
     LONGITUDE,
     YAW_DEG,
+    World,
     compressed_image,
     raw_image,
 )
@@ -85,7 +90,7 @@ def test_configured_datum_is_the_map_origin(worlds):
 
 @pytest.mark.parametrize("transport", ["raw", "compressed"])
 @pytest.mark.parametrize("reliability", list(ReliabilityPolicy)[1:3])
-def test_both_transports_reach_the_node_from_either_reliability(worlds, transport, reliability):
+def test_n22_both_transports_reach_the_node_from_either_reliability(worlds, transport, reliability):
     world = worlds(image_transport=transport)
     world.start()
     kind, topic = (Image, "image") if transport == "raw" else (CompressedImage, "image/compressed")
@@ -155,20 +160,44 @@ def test_transition_that_the_state_does_not_allow_leaves_the_node_alive(world):
     world.good_frame_gets_a_pose()
 
 
-def test_lifecycle_storm_leaks_nothing(world):
-    world.start()
-    world.good_frame_gets_a_pose()
-    threads, publishers = threading.active_count(), len(list(world.node.publishers))
-    draw = random.Random(4)
-    legal = {"unconfigured": [CONFIGURE], "inactive": [ACTIVATE, CLEANUP], "active": [DEACTIVATE]}
-    state, steps = "active", 0
-    while steps < 100 or state != "unconfigured":
-        transition = draw.choice(legal[state])
-        assert world.change(transition)
-        state, steps = GOALS[transition], steps + 1
-    assert world.engines_opened == world.engines_closed > 5
-    world.forget_publishers()
-    world.start()
-    world.good_frame_gets_a_pose()
-    assert threading.active_count() == threads
-    assert len(list(world.node.publishers)) == publishers
+LEGAL = {"unconfigured": [CONFIGURE], "inactive": [ACTIVATE, CLEANUP], "active": [DEACTIVATE]}
+
+
+def rss_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def standing(world):
+    """What a running node keeps: threads, publishers, subscriptions."""
+    node = world.node
+    threads = sorted(thread.name.split("-")[0] for thread in threading.enumerate())
+    return threads, *(sorted(one.topic_name for one in found) for found in (node.publishers, node.subscriptions))
+
+
+@settings(max_examples=2, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+@given(draw=st.integers(0, 2**32).map(random.Random))
+def test_n37_lifecycle_storm_leaks_nothing(draw):
+    with World() as world:
+        world.start()
+        world.good_frame_gets_a_pose()
+        state, settled, opened = "active", None, world.engines_opened
+        before = standing(world)
+        for step in range(200):
+            if draw.random() < 0.03:  # a transition that the state does not allow changes nothing
+                world.ask_for_any(draw.choice([t for t in GOALS if t not in LEGAL[state]]))
+            else:
+                transition = draw.choice(LEGAL[state])
+                assert world.change(transition)
+                state = GOALS[transition]
+            if step == 50:
+                settled = rss_mb()
+        for transition in {"active": [DEACTIVATE, CLEANUP], "inactive": [CLEANUP]}.get(state, []):
+            assert world.change(transition)
+        assert world.state() == "unconfigured"
+        assert world.engines_opened == world.engines_closed > opened
+        world.forget_publishers()
+        world.start()
+        pose = world.good_frame_gets_a_pose()
+        assert standing(world) == before
+        assert np.array(pose.pose.covariance).reshape(6, 6)[0, 0] == pytest.approx(0.25)
+        assert rss_mb() - settled < 30.0

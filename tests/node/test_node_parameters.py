@@ -48,7 +48,7 @@ def test_defaults_are_legal():
 
 
 @pytest.mark.parametrize(("name", "value"), ILLEGAL)
-def test_model_refuses_an_illegal_value_and_names_it(name, value):
+def test_n35_model_refuses_an_illegal_value_and_names_it(name, value):
     with pytest.raises(ConfigError, match=name):
         validated({name: value})
 
@@ -57,7 +57,7 @@ def test_model_refuses_an_illegal_value_and_names_it(name, value):
     ("typo", "nearest"),
     [("mapp", "map"), ("camera_type", "camera_kind"), ("gnss_sigma_m", "gnss_default_sigma_m")],
 )
-def test_unknown_name_is_refused_with_the_nearest_known_one(typo, nearest):
+def test_n36_unknown_name_is_refused_with_the_nearest_known_one(typo, nearest):
     with pytest.raises(ConfigError, match=f"unknown parameter '{typo}': did you mean '{nearest}'"):
         validated({typo: 1})
 
@@ -89,7 +89,7 @@ class TestOnTheNode:
     def _ros(self):
         pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
-    def test_illegal_overrides_are_refused_at_configure_until_set_right(self, worlds):
+    def test_n35_illegal_overrides_are_refused_at_configure_until_set_right(self, worlds):
         from ros_world import CONFIGURE, FAST_PARAMETERS
 
         illegal = {name: value for name, value in ILLEGAL if change_of(name) is not Change.START}
@@ -111,14 +111,14 @@ class TestOnTheNode:
         assert not world.change(CONFIGURE)
         assert "'autostart'" in world.status()[1]["message"]
 
-    def test_unknown_override_is_refused_at_configure(self, worlds):
+    def test_n36_unknown_override_is_refused_at_configure(self, worlds):
         from ros_world import CONFIGURE
 
         world = worlds(image_tranport="raw")
         assert not world.change(CONFIGURE)
         assert "did you mean 'image_transport'" in world.status()[1]["message"]
 
-    def test_illegal_change_is_refused_and_the_old_value_stays(self, worlds):
+    def test_n35_illegal_change_is_refused_and_the_old_value_stays(self, worlds):
         world = worlds()
         for name, value in ILLEGAL:
             before = world.node.get_parameter(name).value

@@ -190,6 +190,7 @@ def test_inference_that_keeps_failing_is_a_fault(drive):
     drive.drive_until(drive.state_is("fault"), "state fault", steps=12)
     drive.localizer.before = lambda *_: None
     drive.drive_until(drive.state_is("tracking"), "state tracking again")
+    assert drive.said()[-4:] == ["fault", "waiting_prior", "acquiring", "tracking"]
 
 
 def test_likelihood_is_published_without_a_pose(worlds):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node with the shipped network on real imagery, and with checkpoints and maps that cannot be used."""
 
+import hashlib
 import json
 import math
+import pickle
 import shutil
 from pathlib import Path
 
@@ -14,9 +16,11 @@ pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodis
 
 from geodistill_ros.engine import load_engine
 from geodistill_ros.parameters import NodeParameters
-from ros_world import CONFIGURE, compressed_image
+from ros_world import CONFIGURE, LATITUDE, LONGITUDE, compressed_image
 
+from geodistill_core.maps import RasterSource, write_mbtiles
 from geodistill_core.models.checkpoint import SHIPPED
+from geodistill_core.types import GeoPoint
 
 SAMPLE = Path(__file__).parents[2] / "../shared/data/vigor_sample"
 TINY = SHIPPED / "tiny"
@@ -85,23 +89,89 @@ def test_prior_off_the_map_is_dropped_as_no_map(real_world):
     assert world.poses == []
 
 
+class Poison:
+    """Leaves a mark where it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.mark),)
+
+
+def rewrite(path, change):
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def truncated(weights, manifest):
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def flipped(weights, manifest):
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+
+
+def pickled(weights, manifest):
+    weights.write_bytes(pickle.dumps(Poison(weights.parent / "executed")))
+
+
+def pickled_and_vouched_for(weights, manifest):
+    pickled(weights, manifest)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    rewrite(manifest, lambda m: m.update(sha256=digest))
+
+
+def of_another_architecture(weights, manifest):
+    rewrite(manifest, lambda m: m.update(architecture="ccvpe_kitti", arguments={}))
+
+
+def of_no_architecture(weights, manifest):
+    rewrite(manifest, lambda m: m.update(architecture="os.system"))
+
+
+def cut_manifest(weights, manifest):
+    manifest.write_text(manifest.read_text()[:200])
+
+
+DAMAGES = {  # and a word that tells what to do, or what was expected
+    truncated: "fetch it again",
+    flipped: "fetch it again",
+    pickled: "fetch it again",
+    pickled_and_vouched_for: "not a safetensors file",
+    of_another_architecture: "does not fit",
+    of_no_architecture: "fetch the checkpoint again",
+    cut_manifest: "not a valid manifest",
+    lambda weights, manifest: weights.unlink(): "fetch the checkpoint again",
+    lambda weights, manifest: manifest.unlink(): "give a name or the folder's path",
+}
+
+
+@pytest.fixture
+def map_file(tmp_path):
+    rgb = np.random.default_rng(1).integers(0, 255, (256, 256, 3), dtype=np.uint8)
+    source = RasterSource(rgb, GeoPoint(LATITUDE, LONGITUDE), 0.5, "nobody")
+    write_mbtiles(tmp_path / "map.mbtiles", source, source.bounds(), 18, attribution="nobody")
+    return str(tmp_path / "map.mbtiles")
+
+
 @needs_model
-@needs_sample
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "gone"])
-def test_damaged_checkpoint_is_refused_and_a_good_one_loads_afterwards(real_world, tmp_path, damage):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_n33_checkpoint_that_cannot_be_used_is_refused_and_a_good_one_loads_afterwards(
+    worlds, tmp_path, map_file, damage
+):
     folder = tmp_path / "damaged"
     shutil.copytree(TINY, folder)
-    weights = folder / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    if damage == "flipped":
-        data[len(data) // 2] ^= 1
-    weights.write_bytes(data if damage == "flipped" else data[:-100])
-    if damage == "gone":
-        weights.unlink()
-    world = real_world(model=str(folder))
+    damage(folder / "model.safetensors", folder / "manifest.json")
+    world = worlds(open_engine=load_engine, model=str(folder), map=map_file, threads=1, runtime="torch")
     assert not world.change(CONFIGURE)
-    sentence = world.status()[1]["message"]
-    assert "model.safetensors" in sentence and "again" in sentence  # names the file and the remedy
+    assert world.state() == "unconfigured"
+    _, status = world.status()
+    assert status["level"] == 2 and str(folder) in status["message"] and DAMAGES[damage] in status["message"]
+    assert not (folder / "executed").exists()
     assert world.set_parameter("model", "tiny").successful
     assert world.change(CONFIGURE)
 

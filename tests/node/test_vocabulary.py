@@ -72,8 +72,11 @@ TROUBLES = [
     {"failures_in_a_row": 5},
     {"track_trouble": "track is lost: no image", "track_lost": True},
     {"other_authority": "another node places 'odom'"},
+    {"unsupported_image": "image encoding 'bayer_xyz' is not one of rgb8"},
+    {"camera_trouble": "focal length 0"},
     {"image_age_s": 3.1},
     {"image_age_s": 1.1},
+    {"frozen_s": 1.1},
     {"fix_age_s": 2.1},
     {"answer_age_s": 3.1},
     {"suspect": "GNSS and image disagree"},
@@ -82,6 +85,7 @@ TROUBLES = [
     {"debug_trouble": "saving frames is switched off"},
     {"map_trouble": "map service offline"},
     {"runtime_trouble": "the network runs on plain torch"},
+    {"sigma_stated": False},
     {"calibrated": False},
 ]
 

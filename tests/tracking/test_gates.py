@@ -41,7 +41,7 @@ def test_a_distance_that_cannot_be_computed_is_infinite():
         (0.0, 1.5, 1.0, True),
         (0.0, 1.8, 1.0, False),
         (0.0, 2 * math.pi - 0.1, 0.1, True),
-        (1.0, 0.0, -0.1, False),
+        (1.0, 0.0, -0.01, False),
         (math.nan, 0.0, 1.0, False),
     ],
 )

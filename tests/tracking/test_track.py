@@ -36,6 +36,7 @@ def test_the_receivers_bias_is_estimated_and_does_not_pull_the_pose():
     drive = driving(straight(), offset=(6.0, -3.0)).drive(40.0)
     facts = drive.tracked.tracker.facts()
     assert np.median(drive.errors(since=15.0)) < 0.15
+    assert [pose.suspect for _, pose in drive.poses] == [""] * len(drive.poses)
     assert facts["gnss_bias_east_m"] == pytest.approx(6.0, abs=1.0)
     assert facts["gnss_bias_north_m"] == pytest.approx(-3.0, abs=1.0)
 

@@ -31,7 +31,7 @@ Workers = Annotated[int, typer.Option(min=0, help="Processes that load data; 0 l
 Threads = Annotated[int, typer.Option(min=1, help="Threads of each training process.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's seed.")]
 Pairs = Annotated[
-    int, typer.Option(min=0, help="Held-out SynthCity pairs that the temperature is fitted on; 0 leaves it out.")
+    int, typer.Option(min=0, help="Held-out SynthCity pairs that the calibration is fitted on; 0 leaves it out.")
 ]
 Best = Annotated[bool, typer.Option("--best", help="Ship the checkpoint with the best validation, not the last one.")]
 SnapshotEvery = Annotated[float, typer.Option(min=0, help="Seconds between two snapshots.")]
@@ -78,7 +78,7 @@ def _verb(method: str, summary: str) -> None:
         workers: Workers = 1,
         threads: Threads = _PER_PROCESS,
         seed: Seed = None,
-        calibration_pairs: Pairs = 200,
+        calibration_pairs: Pairs = 400,
         best: Best = False,
         snapshot_every: SnapshotEvery = 60.0,
         allow_config_change: AllowChange = False,
@@ -120,7 +120,7 @@ def adapt(
     workers: Workers = 1,
     threads: Threads = _PER_PROCESS,
     seed: Seed = None,
-    calibration_pairs: Pairs = 200,
+    calibration_pairs: Pairs = 400,
     best: Best = False,
     snapshot_every: SnapshotEvery = 60.0,
     allow_config_change: AllowChange = False,
@@ -172,8 +172,9 @@ def _follow(method: str, wish: Wish) -> None:
     from geodistill_core.models.checkpoint import load_checkpoint
     from geodistill_training.engine.world import open_world
     from geodistill_training.follow import Machine, follow
-    from geodistill_training.ship import ship
+    from geodistill_training.ship import check_pairs, ship
 
+    check_pairs(recipe, wish.calibration_pairs)
     started, world = time.monotonic(), open_world()
     run = wish.run or Path("runs") / recipe.name
     machine = Machine(wish.cache, wish.workers, wish.threads, wish.allow_config_change, wish.snapshot_every)

@@ -12,6 +12,7 @@ import numpy as np
 from geodistill_core.datasets.synthcity import polyline
 from geodistill_core.datasets.synthcity.layout import BIKE_WIDTH_M, PARKING_WIDTH_M, Network, Road
 from geodistill_core.datasets.synthcity.paint import WHITE, YELLOW, Paint, paint_bays
+from geodistill_core.datasets.synthcity.streams import no_chance
 from geodistill_core.datasets.synthcity.styles import Style
 from geodistill_core.datasets.synthcity.terrain import FIELD_M
 from geodistill_core.types import Array
@@ -241,12 +242,13 @@ def furnish(
 ) -> Furniture:
     """Place everything that is not a street; parking bays are added to `paint`."""
     out, site = Furniture(), Site(distance, size_m)
+    along = no_chance() if style.alike else rng
     for index in rng.permutation(len(network.roads)):
         for side in (-1, 1):
-            _frontage(style, rng, site, out, paint, network.roads[int(index)], side)
+            _frontage(style, along, site, out, paint, network.roads[int(index)], side)
     _interior(style, rng, site, out, paint, network.roads)
     for road in network.roads:
-        _street_furniture(style, rng, out, road)
+        _street_furniture(style, along, out, road)
     count = int(style.tree_density * size_m**2 / 1000)
     points = rng.uniform(-size_m / 2, size_m / 2, (count, 2))
     kerb = site.kerb_distance(points)

@@ -17,10 +17,12 @@ from geodistill_core.datasets.synthcity.paint import Paint, paint_streets
 from geodistill_core.datasets.synthcity.streams import stream
 from geodistill_core.datasets.synthcity.styles import STYLES, Style
 from geodistill_core.datasets.synthcity.terrain import road_field
+from geodistill_core.datasets.synthcity.variations import VARIATIONS
 from geodistill_core.errors import ConfigError
 from geodistill_core.types import Array, GeoPoint
 
 MAP_MARGIN_M = 62.0
+CROSSING_REACH_M = 20.0
 _KEPT_MAPS = 2
 _KEPT_AREA_SQ_M = 8 * 320.0**2  # about 100 MB for each city of 320 m
 
@@ -71,6 +73,14 @@ class City:
         rng = stream(self.style.name, self.seed, "route", seed)
         return routes.drive(self.network, self.style, rng, length_m, self.size_m / 2 - MAP_MARGIN_M)
 
+    def road_kind(self, east_m: float, north_m: float) -> str:
+        """`crossing` near where streets meet, else `avenue` or `street` by the nearest one's rank."""
+        here = np.array([east_m, north_m])
+        if float(np.hypot(*(self.network.nodes - here).T).min()) <= CROSSING_REACH_M:
+            return "crossing"
+        nearest = min(self.network.roads, key=lambda road: float(np.hypot(*(road.points - here).T).min()))
+        return "avenue" if nearest.major else "street"
+
     def lane_pose(self, rng: np.random.Generator) -> tuple[float, float, float]:
         """A random place on a lane whose surroundings are mapped: east, north, yaw of the lane."""
         return routes.lane_pose(self.lanes, rng, self.size_m / 2 - MAP_MARGIN_M)
@@ -109,8 +119,15 @@ def _table(rows: list[list[float]], columns: int) -> Array:
     return np.array(rows, dtype=np.float64).reshape(len(rows), columns)
 
 
+def _style(name: str) -> Style:
+    found = STYLES.get(name) or VARIATIONS.get(name)
+    if found is None:
+        raise ConfigError(f"city style {name!r} is unknown; choose one of {', '.join(STYLES)}")
+    return found
+
+
 def _build(name: str, seed: int, size_m: float) -> City:
-    style = STYLES[name]
+    style = _style(name)
     rng = stream(name, seed, "datum")
     datum = GeoPoint(float(np.degrees(np.arcsin(rng.uniform(-0.86, 0.86)))), float(rng.uniform(-180, 180)))
     network = lay_streets(style, stream(name, seed, "streets"), size_m)
@@ -133,8 +150,7 @@ def _build(name: str, seed: int, size_m: float) -> City:
 
 def build_city(style: str, seed: int, size_m: float = 320.0) -> City:
     """The city of a style and seed; recent ones are cached. ConfigError for unknown styles and bad sizes."""
-    if style not in STYLES:
-        raise ConfigError(f"city style {style!r} is unknown; choose one of {', '.join(STYLES)}")
+    _style(style)
     if not 240.0 <= size_m <= 1000.0 or size_m % 1.0:
         raise ConfigError(f"city size {size_m} m must be a whole number of metres in 240..1000")
     key = (style, int(seed), float(size_m))

@@ -95,6 +95,8 @@ def lay_streets(style: Style, rng: np.random.Generator, size_m: float) -> Networ
     map."""
     reach = 0.75 * size_m + 60.0
     xs, ys = _positions(style, rng, reach), _positions(style, rng, reach)
+    if style.twin_m > 0.0:
+        ys = np.sort(np.concatenate([ys, ys + style.twin_m]))
     bend = _warp(style, rng)
     theta = rng.uniform(0, math.pi / 2)
     rotation = np.array([[math.cos(theta), math.sin(theta)], [-math.sin(theta), math.cos(theta)]])

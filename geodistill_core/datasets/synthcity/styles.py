@@ -47,7 +47,8 @@ class Style:
 
     `warp_m` bends the street grid smoothly, `jitter` moves its crossings (fraction of a block), `removal`
     takes streets out. Every `major_every`-th street of the grid is a major one with its own number of lanes
-    per direction.
+    per direction. In a city of `alike` streets every house, tree and lamp is like the next, at even spacing.
+    `twin_m` > 0 doubles every other direction's streets: a second carriageway runs beside each, this far away.
     """
 
     name: str
@@ -93,6 +94,8 @@ class Style:
     occupancy: float
     traffic: float
     water_probability: float
+    alike: bool = False
+    twin_m: float = 0.0
 
 
 def _style(name: str, **changes: object) -> Style:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from geodistill_core.evaluation.datasets.vehicle import VehicleJudge
 from geodistill_core.localization import LocalizerConfig
 from geodistill_core.localization.localizer import orientation_network
 from geodistill_core.models.checkpoint import load_checkpoint, resolve
-from geodistill_core.models.manifest import read_manifest
+from geodistill_core.models.manifest import Manifest, read_manifest
 
 PROTOCOLS = ("paper", "vehicle")
 
@@ -110,13 +111,22 @@ def _evaluation(
         lists,
         *named,
         model=manifests["model"].name,
-        hashes={role: manifest.sha256 for role, manifest in manifests.items()},
+        hashes={role: manifest.sha256 for role, manifest in manifests.items()} | _calibrations(manifests),
         seed=asked.seed,
         configuration=configuration,
         pace=asked.pace,
         threads=asked.threads,
         table=asked.table,
     )
+
+
+def _calibrations(manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """SHA-256 of what else decides an answer beside the weights."""
+    return {
+        f"calibration of the {role}": hashlib.sha256(manifest.calibration.model_dump_json().encode()).hexdigest()
+        for role, manifest in manifests.items()
+        if manifest.calibration is not None
+    }
 
 
 def _usable(device: str) -> str:

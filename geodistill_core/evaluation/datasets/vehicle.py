@@ -67,19 +67,21 @@ class VehicleJudge:
         return [self._judged(one) for one in batch]
 
     def _judged(self, met: Met) -> Judged:
-        localizer = self._localizer(met.map_name)
+        localizer = self.localizer(met.map_name)
         case, prior = met.case, met.case.prior
         gnss = prior.latitude, prior.longitude
         found = attempt(localizer, met.image, prior)
         if isinstance(found, str):
             result = FrameResult(met.image.stamp_ns, case.truth, None, gnss, dropped=found, key=case.key)
         else:
-            answered = FrameResult(met.image.stamp_ns, case.truth, PoseAnswer.of(found), gnss, key=case.key)
+            answer = PoseAnswer.of(found, localizer.manifest.calibration)
+            answered = FrameResult(met.image.stamp_ns, case.truth, answer, gnss, key=case.key)
             result = answered.with_heatmap(found)
         half_window_m = (localizer.tile_extent_m - localizer.network.template_extent_m) / 2.0
         return judged(result, prior, half_window_m, self.plan.noise.seed)
 
-    def _localizer(self, map_name: str) -> Localizer:
+    def localizer(self, map_name: str) -> Localizer:
+        """The model over one of the plan's maps."""
         if map_name not in self._localizers:
             tiles = next(tiles for tiles in self.plan.maps if tiles.name == map_name)
             centers = np.array([tile.center_degrees for tile in tiles.tiles])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geodistill_core.evaluation.claims import common_risk, protections
 from geodistill_core.evaluation.metrics import FrameResult, ellipse_quantile_sq, scored
 from geodistill_core.geometry.geodesy import offsets_enu_m
 from geodistill_core.types import Array
@@ -25,7 +26,7 @@ class Columns:
     `x` is seconds since the first frame, or the frame's number where stamps tell no time (`timed` False).
     `east_m`, `north_m` and `yaw_rad` are answer minus truth, `distance_m` is the way driven so far (NaN for samples
     that are no drive), `var_ee`, `var_en`, `var_nn` the claimed position covariance, `radius_m` half of the long axis
-    of its 95 % ellipse.
+    of its 95 % ellipse, `protection_…_m` the protection level, at `risk` (None where frames state several risks).
     """
 
     x: Array
@@ -49,6 +50,9 @@ class Columns:
     confidence: Array
     hpd_level: Array
     latency_ms: Array
+    protection_lateral_m: Array
+    protection_longitudinal_m: Array
+    risk: float | None
 
     @property
     def x_label(self) -> str:
@@ -63,8 +67,10 @@ def columns_of(results: Sequence[FrameResult]) -> Columns:
     names = ("position_m", "east_m", "north_m", "lateral_m", "longitudinal_m", "yaw_rad", "nees")
     found = {name: _spread_out(both, [getattr(e, name) for e in errors]) for name in names}
     answered = np.array([r.answer is not None for r in results], dtype=bool)
-    covariances = np.array([r.answer.covariance for r in results if r.answer], dtype=np.float64).reshape(-1, 3, 3)
+    answers = [r.answer for r in results if r.answer]
+    covariances = np.array([answer.covariance for answer in answers], dtype=np.float64).reshape(-1, 3, 3)
     ee, en, nn = (_spread_out(answered, covariances[:, i, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
+    stated = protections(answers)
     x, timed = _axis(results)
     return Columns(
         x=x,
@@ -82,6 +88,9 @@ def columns_of(results: Sequence[FrameResult]) -> Columns:
         confidence=_optional([r.confidence for r in results]),
         hpd_level=_optional([r.hpd_level for r in results]),
         latency_ms=_optional([r.latency_ms for r in results]),
+        protection_lateral_m=_spread_out(answered, [level.lateral_m for level in stated]),
+        protection_longitudinal_m=_spread_out(answered, [level.longitudinal_m for level in stated]),
+        risk=common_risk(answers),
     )
 
 

@@ -30,7 +30,7 @@ def render_fleet_page(report: Report) -> str:
         _failed(s["failed"]),
         section("Drives, the worst first", drives_table(s["drives"])) if s["drives"] else Markup(""),
         errors_section(report, columns),
-        honesty_section(columns),
+        honesty_section(columns, s),
         run_section(report, columns),
     )
     return whole_page(report.title, content)

@@ -4,27 +4,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from geodistill_core.evaluation.calibration import ellipse_level
+from geodistill_core.evaluation.integrity import ALERT_LIMIT_M, Stanford
 from geodistill_core.evaluation.report.charts import reliability_chart
 from geodistill_core.evaluation.report.columns import Columns
-from geodistill_core.evaluation.report.markup import Markup, element, number
+from geodistill_core.evaluation.report.markup import Markup, element, join, number, percent
 from geodistill_core.evaluation.report.svg import Axis, Chart, log_axis
 from geodistill_core.types import Array
 
 # quantiles of the chi-square distribution with three degrees of freedom, and its mean
 IDEAL_NEES = {"mean": 3.0, "median": 2.366, "95 %": 7.815, "99 %": 11.345}
-# the error that is dangerous for the vehicle, and how often the protection level may be passed
-ALERT_LIMIT_M = {"lateral": 0.5, "longitudinal": 1.0}
-INTEGRITY_RISK = 1e-3
-# two-sided quantile of the normal distribution at that risk
-RISK_SIGMAS = 3.2905
 LOW_M, HIGH_M, CELLS = 0.03, 100.0, 28
-ZONES = ("available", "unavailable", "misleading", "hazardous")
 
 
 def reliability_figures(columns: Columns) -> list[Markup]:
@@ -63,41 +58,36 @@ def nees_table(columns: Columns) -> Markup:
     return element("table", element("thead", head), element("tbody", *rows), css="plain")
 
 
-@dataclass(frozen=True)
-class Stanford:
-    """Errors [N] along one axis of the vehicle against the protection level [N] that was claimed, metres."""
-
-    axis: str
-    error_m: Array
-    protection_m: Array
-
-    @property
-    def alert_limit_m(self) -> float:
-        """The error that is dangerous."""
-        return ALERT_LIMIT_M[self.axis]
-
-    def zones(self) -> dict[str, int]:
-        """How many frames lie in each zone.
-
-        Available: error <= protection level <= alert limit. Unavailable: the protection level says that the alert
-        limit may be passed. Misleading: the error is beyond the protection level, and hazardous where it is also
-        beyond the alert limit while the protection level is not.
-        """
-        beyond = self.error_m > self.protection_m
-        available = self.protection_m <= self.alert_limit_m
-        hazardous = beyond & available & (self.error_m > self.alert_limit_m)
-        counts = (~beyond & available, ~beyond & ~available, beyond & ~hazardous, hazardous)
-        return {name: int(mask.sum()) for name, mask in zip(ZONES, counts, strict=True)}
-
-
 def stanford(columns: Columns, axis: str) -> Stanford:
     """Errors and protection levels along "lateral" or "longitudinal", of all frames with answer and truth."""
     error_m = np.abs(getattr(columns, f"{axis}_m"))
-    turn = columns.truth_yaw_rad + (math.pi / 2 if axis == "lateral" else 0.0)
-    cos, sin = np.cos(turn), np.sin(turn)
-    variance = cos**2 * columns.var_ee + 2 * cos * sin * columns.var_en + sin**2 * columns.var_nn
     used = np.isfinite(error_m)
-    return Stanford(axis, error_m[used], RISK_SIGMAS * np.sqrt(np.maximum(variance[used], 0.0)))
+    return Stanford(axis, error_m[used], getattr(columns, f"protection_{axis}_m")[used])
+
+
+def strata_table(strata: Sequence[Mapping[str, Any]]) -> Markup:
+    """Error, NEES and coverage of each stratum, those outside of their 95 % bounds marked."""
+    names = ("", "frames", "median error", "mean NEES", "95 % bounds", "in the 95 % ellipse", "95 % bounds")
+    head = element("tr", *(element("th", name) for name in names))
+    rows = (
+        element(
+            "tr",
+            element("th", f"{one['by']}: {one['name']}"),
+            element("td", one["frames"]),
+            element("td", number(one["position_error_m"], " m")),
+            _judged(one["nees"], one["nees_bounds"], number),
+            _judged(one["coverage"], one["coverage_bounds"], percent),
+        )
+        for one in strata
+    )
+    return element("table", element("thead", head), element("tbody", *rows), css="plain")
+
+
+def _judged(value: float, bounds: Sequence[float], text: Callable[[float], str]) -> Markup:
+    """A figure and its bounds, as two cells; outside of them it is marked."""
+    outside = not bounds[0] <= value <= bounds[1]
+    cell = element("td", text(value), css="outside") if outside else element("td", text(value))
+    return join(cell, element("td", f"{text(bounds[0])} – {text(bounds[1])}"))
 
 
 def stanford_figure(diagram: Stanford) -> Markup:

@@ -19,10 +19,10 @@ from geodistill_core.evaluation.report.columns import Columns, columns_of
 from geodistill_core.evaluation.report.document import asset, whole_page
 from geodistill_core.evaluation.report.gallery import GalleryFrame
 from geodistill_core.evaluation.report.honesty import (
-    INTEGRITY_RISK,
     nees_table,
     reliability_figures,
     stanford_figures,
+    strata_table,
 )
 from geodistill_core.evaluation.report.markup import Markup, element, join
 from geodistill_core.evaluation.report.operation import drops_table, latency_figure
@@ -70,7 +70,7 @@ def render_report(report: Report) -> str:
         _frames(report, columns, view),
         _worst(report, columns),
         errors_section(report, columns),
-        honesty_section(columns),
+        honesty_section(columns, report.summary),
         run_section(report, columns),
     )
     return whole_page(report.title, content, asset("scrubber.js") if report.results else "")
@@ -136,19 +136,32 @@ def errors_section(report: Report, columns: Columns) -> Markup:
     return section("How good, and when", *figures, keys, charts)
 
 
-def honesty_section(columns: Columns) -> Markup:
+def honesty_section(columns: Columns, summary: Mapping[str, Any]) -> Markup:
     """Whether the claimed covariances hold; nothing without truth."""
     if not np.isfinite(columns.nees).any():
         return NOTHING
     keys = legend(("estimate", "observed"), ("ideal", "calibrated, 95 % band for independent frames"))
     reliability = element("div", *reliability_figures(columns), css="trio")
     diagrams = element("div", *stanford_figures(columns), css="pair")
+    risk = "Each protection level has its own risk." if columns.risk is None else _risk_line(columns.risk)
     remark = (
-        f"The covariance claims that {100 * (1 - INTEGRITY_RISK):g} % of errors stay below the protection level. "
-        "Below the horizontal line the answer is offered for use; right of the diagonal the claim was wrong."
+        f"{risk} Below the horizontal line the answer is offered for use; right of the diagonal the claim was wrong."
     )
+    integrity = join(element("h3", "Integrity"), element("p", remark, css="remark"), diagrams)
+    return section("How honest", keys, reliability, nees_table(columns), _strata(summary), integrity)
+
+
+def _risk_line(risk: float) -> str:
+    return f"The protection level claims that {100 * (1 - risk):g} % of errors along each axis stay below it."
+
+
+def _strata(summary: Mapping[str, Any]) -> Markup:
+    strata = summary.get("strata", [])
+    if not strata:
+        return NOTHING
+    remark = "Bounds are those of independent frames; frames of a drive are not, so that a figure may stray further."
     said = element("p", remark, css="remark")
-    return section("How honest", keys, reliability, nees_table(columns), element("h3", "Integrity"), said, diagrams)
+    return join(element("h3", "Where the claims hold"), said, strata_table(strata))
 
 
 def run_section(report: Report, columns: Columns) -> Markup:

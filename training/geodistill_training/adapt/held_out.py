@@ -75,7 +75,7 @@ def answer_held_out(
         estimates.append(after if isinstance(after, Estimate) else None)
         step()
     assert local is not None
-    return HeldOut(frames, estimates, local, new.config.estimate)
+    return HeldOut(frames, estimates, local, new.estimate_config)
 
 
 def _held(

@@ -31,6 +31,15 @@ class CameraState:
             self._counters.add("camera_info.rejected")
             self._model, self._problem = None, ("camera_info", str(error))
 
+    def size(self) -> str:
+        """Width x height of the newest usable CameraInfo; empty where there is none."""
+        return "" if self._model is None else f"{self._model.width} x {self._model.height}"
+
+    def trouble(self) -> str:
+        """Why the newest CameraInfo cannot be used; empty where it can, or where none came."""
+        reason, text = self._problem
+        return text if self._model is None and reason == "camera_info" else ""
+
     def model(self) -> CameraModel | None:
         """The camera model, None for a panorama; raises FrameError where a pinhole's is not known."""
         model = self._model

@@ -10,6 +10,7 @@ WARN_SILENCE_S = 1.0
 ERROR_SILENCE_S = 3.0
 WARN_FIX_SILENCE_S = 2.0
 WARN_ANSWER_SILENCE_S = 3.0
+WARN_FROZEN_S = 1.0
 MANY_FAILURES = 5
 
 OK, WARN, ERROR = 0, 1, 2
@@ -30,6 +31,10 @@ class Health:
     inference_limit_s: float = 5.0
     failures_in_a_row: int = 0
     calibrated: bool = True
+    unsupported_image: str = ""
+    camera_trouble: str = ""
+    frozen_s: float = 0.0
+    sigma_stated: bool = True
     newest_drop: str = ""
     track_trouble: str = ""
     track_lost: bool = False
@@ -72,6 +77,24 @@ def _hangs(health: Health) -> str:
 def _fails(health: Health) -> str:
     count = health.failures_in_a_row
     return f"inference failed {count} times in a row{_because(health)}" if count >= MANY_FAILURES else ""
+
+
+def _unsupported_image(health: Health) -> str:
+    return health.unsupported_image
+
+
+def _camera(health: Health) -> str:
+    return f"CameraInfo cannot be used: {health.camera_trouble}" if health.camera_trouble else ""
+
+
+def _frozen(health: Health) -> str:
+    text = f"the camera has shown the same picture for {health.frozen_s:.1f} s; restart its driver"
+    return text if health.frozen_s > WARN_FROZEN_S else ""
+
+
+def _sigma_unstated(health: Health) -> str:
+    text = "the fixes state no covariance; `gnss_default_sigma_m` stands in for it"
+    return "" if health.sigma_stated else text
 
 
 def _no_image(limit_s: float) -> Callable[[Health], str]:
@@ -127,7 +150,7 @@ def _uncalibrated(health: Health) -> str:
     return (
         ""
         if health.calibrated
-        else "the checkpoint has no calibration for this output: covariances are not to be trusted"
+        else "the checkpoint has no calibration for this output: covariances are four times as large"
     )
 
 
@@ -172,11 +195,29 @@ CONDITIONS = (
     ),
     Condition(
         ERROR,
+        "the images have an encoding that is not supported",
+        "the sentence lists those that are; set the driver to one of them, or convert upstream",
+        _unsupported_image,
+    ),
+    Condition(
+        ERROR,
+        "the CameraInfo cannot be used: no focal length, NaN, another camera model",
+        "calibrate the camera, publish the CameraInfo that belongs to its images",
+        _camera,
+    ),
+    Condition(
+        ERROR,
         f"no image for {ERROR_SILENCE_S:g} s",
         "check the camera driver and the topic; large images need the DDS profile",
         _no_image(ERROR_SILENCE_S),
     ),
     Condition(WARN, f"no image for {WARN_SILENCE_S:g} s", "as above", _no_image(WARN_SILENCE_S)),
+    Condition(
+        WARN,
+        f"the camera shows the same picture for {WARN_FROZEN_S:g} s, to the last bit",
+        "restart the camera's driver; poses go on, from what may be an old picture",
+        _frozen,
+    ),
     Condition(
         WARN,
         f"no GNSS fix for {WARN_FIX_SILENCE_S:g} s",
@@ -224,6 +265,12 @@ CONDITIONS = (
         "the back end named by `runtime` cannot be used, or the network could not be compiled in time",
         "`runtime.state` and the log say why; torch localizes meanwhile, more slowly",
         _runtime,
+    ),
+    Condition(
+        WARN,
+        "the newest fix states no covariance",
+        "have the receiver's driver state one, or set `gnss_default_sigma_m` to what its data sheet says",
+        _sigma_unstated,
     ),
     Condition(
         WARN,

@@ -11,6 +11,7 @@ from typing import Any
 from geodistill_ros.counters import Counters
 
 THROTTLE_S = 5.0
+_MOST_TEXTS = 100
 
 
 class ThrottledLog:
@@ -20,6 +21,7 @@ class ThrottledLog:
         self._logger = logger
         self._period_s = period_s
         self._next: dict[str, float] = {}
+        self._said: set[str] = set()
 
     def warning(self, key: str, text: str) -> None:
         """Log `text` as a warning unless `key` spoke less than a period ago."""
@@ -28,6 +30,12 @@ class ThrottledLog:
     def error(self, key: str, text: str) -> None:
         """Log `text` as an error unless `key` spoke less than a period ago."""
         self._say(key, text, self._logger.error)
+
+    def once(self, key: str, text: str) -> None:
+        """Log `text` as an error unless it was logged before; a hundred texts at most."""
+        if text not in self._said and len(self._said) < _MOST_TEXTS:
+            self._said.add(text)
+            self._logger.error(f"{key}: {text}")
 
     def _say(self, key: str, text: str, speak: Callable[[str], object]) -> None:
         now = time.monotonic()

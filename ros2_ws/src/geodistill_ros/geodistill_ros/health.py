@@ -6,10 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from geodistill_core.localization.gnss import SigmaSource
 from geodistill_core.tracking.states import TrackState
 from geodistill_ros.conditions import Health
 from geodistill_ros.counters import Counters
 from geodistill_ros.parameters import NodeParameters
+from geodistill_ros.qos_events import PREFIX
 from geodistill_ros.session import Session
 
 
@@ -51,6 +53,15 @@ def health_of(
     if track is not None:
         values |= track.values()
     values |= session.mounting.values()
+    values |= session.images.values()
+    incompatible = sum(count for name, count in counts.items() if name.startswith(PREFIX))
+    values["qos.incompatible"] = str(incompatible)
+    if session.camera.size():
+        values["camera_info.size"] = session.camera.size()
+    if session.camera.trouble():
+        values["camera_info.problem"] = session.camera.trouble()
+    if progress.newest_drop:
+        values["image.newest_drop"] = progress.newest_drop
     values["calibration"] = "stated" if session.engine.calibrated else "none"
     if session.sensors.sigma_source:
         values["gnss.sigma_source"] = session.sensors.sigma_source
@@ -72,6 +83,10 @@ def health_of(
         inference_limit_s=settings.inference_timeout_s,
         failures_in_a_row=progress.failures_in_a_row,
         calibrated=session.engine.calibrated,
+        unsupported_image=session.images.unsupported,
+        camera_trouble=session.camera.trouble(),
+        frozen_s=session.images.frozen_s,
+        sigma_stated=session.sensors.sigma_source != SigmaSource.DEFAULT.value,
         newest_drop=progress.newest_drop,
         track_trouble=trouble,
         track_lost=track is not None and track.state in (TrackState.LOST, TrackState.FAULT),

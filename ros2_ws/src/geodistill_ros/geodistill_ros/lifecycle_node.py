@@ -15,19 +15,19 @@ from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidHandle
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, NavSatFix
 from std_srvs.srv import Trigger
 
 from geodistill_core.errors import GeodistillError
 from geodistill_ros.conditions import ERROR, Health, judge
-from geodistill_ros.counters import Counters
 from geodistill_ros.declare import DeclaredParameters
 from geodistill_ros.diagnostics import diagnostic_array
 from geodistill_ros.engine import EngineFactory, load_engine
 from geodistill_ros.guards import ThrottledLog, guarded
 from geodistill_ros.health import health_of
+from geodistill_ros.qos_events import QosReportingNode
 from geodistill_ros.services import offer_services
 from geodistill_ros.session import Session
 
@@ -40,12 +40,11 @@ def sensor_qos(depth: int) -> QoSProfile:
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-class LocalizerNode(LifecycleNode):
+class LocalizerNode(QosReportingNode):
     """Camera and GNSS in, pose with covariance out."""
 
     def __init__(self, engine_factory: EngineFactory = load_engine, **node_arguments: Any) -> None:
         super().__init__(NODE_NAME, automatically_declare_parameters_from_overrides=True, **node_arguments)
-        self.counters = Counters()
         self._log = ThrottledLog(self.get_logger())
         self._factory = engine_factory
         self._session: Session | None = None

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from geodistill_core.bags.images import ImageError
-from geodistill_core.errors import ConfigError, DatasetError, MapError, RuntimeBackendError
+from geodistill_core.bags.images import ImageError, ImageReason
+from geodistill_core.errors import ConfigError, DatasetError, MapError, NotFiniteError
 from geodistill_core.localization.sensor_buffer import FramePrior, SensorGap
 from geodistill_core.types import GroundImage
 from geodistill_ros.camera import CameraState
-from geodistill_ros.conversions import FrameError, rgb_of
+from geodistill_ros.conversions import FrameError
 from geodistill_ros.counters import Counters, Durations
 from geodistill_ros.guards import ThrottledLog, guarded
+from geodistill_ros.image_watch import ImageWatch
 from geodistill_ros.messages import CovarianceError
 from geodistill_ros.mount import Mount, MountUnavailableError
 from geodistill_ros.sensors import SensorInputs
@@ -77,6 +78,7 @@ class Pipeline:
         answering: Answering,
         sensors: SensorInputs,
         camera: CameraState,
+        images: ImageWatch,
         mount: Mount,
         sigma_height_m: float,
         publish: Callable[[Answer], bool],
@@ -88,6 +90,7 @@ class Pipeline:
         self._missed = guarded("missed", counters, log, answering.missed)
         self._sensors = sensors
         self._camera = camera
+        self._images = images
         self._mount = mount
         self._sigma_height_m = sigma_height_m
         self._publish = publish
@@ -111,7 +114,8 @@ class Pipeline:
                 self.progress.failures_in_a_row += 1
             self.progress.newest_drop = f"{reason}: {error}"
             self._counters.add(f"dropped.{reason}")
-            self._log.warning(f"dropped.{reason}", f"{type(error).__name__}: {error}")
+            speak = self._log.once if reason == ImageReason.ENCODING else self._log.warning
+            speak(f"dropped.{reason}", f"{type(error).__name__}: {error}")
             self._missed(job.stamp_ns, reason)
         finally:
             self.progress.stop()
@@ -132,7 +136,7 @@ class Pipeline:
     def _ground_image(self, job: Job, prior: FramePrior) -> GroundImage:
         camera = self._camera.model()
         T_base_camera = self._mount.lookup(job.message.header.frame_id)
-        rgb = rgb_of(job.message, panorama=camera is None)
+        rgb = self._images.decode(job.message, job.stamp_ns, panorama=camera is None)
         try:
             return GroundImage(
                 rgb, job.stamp_ns, T_base_camera, camera, prior.roll_rad, prior.pitch_rad, self._sigma_height_m
@@ -150,7 +154,7 @@ def drop_reason(error: Exception) -> str:
     for kind, reason in (
         (MountUnavailableError, "no_transform"),
         (MapError, "no_map"),
-        (RuntimeBackendError, "nonfinite"),
+        (NotFiniteError, "nonfinite"),
         (CovarianceError, "covariance"),
     ):
         if isinstance(error, kind):

@@ -22,7 +22,9 @@ from geodistill_ros.camera import CameraState
 from geodistill_ros.counters import Counters
 from geodistill_ros.debug_frames import DebugFrames
 from geodistill_ros.engine import EngineFactory
+from geodistill_ros.fallback import SteadyLocalizer
 from geodistill_ros.guards import ThrottledLog, guarded
+from geodistill_ros.image_watch import ImageWatch
 from geodistill_ros.map_ahead import MapAhead
 from geodistill_ros.messages import prior_of
 from geodistill_ros.motion_output import MotionOutput
@@ -60,6 +62,7 @@ class Session:
         self.arrivals_s: dict[str, float] = {}
         self._log = log
         self.camera = CameraState(settings().camera_kind, counters)
+        self.images = ImageWatch()
         self._gate = StampGate()
         self.datum = _configured_datum(settings())
         with ExitStack() as undo:
@@ -73,16 +76,18 @@ class Session:
             self._outputs = Outputs(node, settings().output)
             undo.pop_all()
         self.sensors = SensorInputs(settings, counters, self.mount.antenna)
-        self.track = self._open_track()
+        steady = SteadyLocalizer(self.engine, counters)
+        self.track = self._open_track(steady)
         self.mounting = Mounting(self.mount, settings(), self.engine.localizer, counters)
         self._motion = MotionOutput(self._outputs.odometry, self.track, self.transforms, settings)
         self.debug = DebugFrames(settings().debug_dir, counters)
         ahead = self.engine.ahead
         self.map_ahead = None if ahead is None else MapAhead(ahead, self.engine.live, counters)
         self.pipeline = Pipeline(
-            answering=self.track or Singly(self.engine.localizer),
+            answering=self.track or Singly(steady),
             sensors=self.sensors,
             camera=self.camera,
+            images=self.images,
             mount=self.mounting,
             sigma_height_m=settings().mount_sigma_z_m,
             publish=self._publish,
@@ -136,6 +141,7 @@ class Session:
         self._counters.add("images.received")
         settings, stamped_ns = self._settings(), stamp_ns(msg.header)
         now_ns = self._now_ns()
+        self.images.arrived(stamped_ns, now_ns)
         if self._gate.is_ahead_of(now_ns, settings.max_image_future_s):
             self.on_clock_jump_back()
         reason = self._gate.check(stamped_ns, now_ns, settings.max_image_age_s, settings.max_image_future_s)
@@ -240,11 +246,11 @@ class Session:
             self._outputs.illustrate(frame.answer.estimate, self.datum, frame.answer.prior, self._settings())
         self.mounting.learn(frame.image, frame.answer)
 
-    def _open_track(self) -> Track | None:
+    def _open_track(self, localizer: SteadyLocalizer) -> Track | None:
         if self._settings().output != "tracked":
             return None
-        engine, tell = self.engine, guarded("track", self._counters, self._log, self._tell)
-        return Track(engine.localizer, engine.track_calibration, self.sensors, self._counters, tell)
+        tell = guarded("track", self._counters, self._log, self._tell)
+        return Track(localizer, self.engine.track_calibration, self.sensors, self._counters, tell)
 
     def _tell(self, change: Transition) -> None:
         """Log a change of the track's state and publish the new one."""
