@@ -74,8 +74,8 @@ def test_odometry_keeps_to_its_rate(drives):
 def test_state_is_latched_and_each_change_is_told_once(drive):
     late = []
     drive.collect(String, "geodistill/state", late, LATCHED)
-    drive.wait(lambda: late, "the latched state")
-    assert [message.data for message in late] == ["tracking"]
+    drive.wait(lambda: late and late[-1].data == "tracking", "the latched state")
+    assert drive.said() == ["waiting_prior", "acquiring", "tracking"]
 
 
 def test_reset_forgets_the_track_and_it_is_acquired_anew(drive):
@@ -190,6 +190,7 @@ def test_inference_that_keeps_failing_is_a_fault(drive):
     drive.drive_until(drive.state_is("fault"), "state fault", steps=12)
     drive.localizer.before = lambda *_: None
     drive.drive_until(drive.state_is("tracking"), "state tracking again")
+    assert drive.said()[-4:] == ["fault", "waiting_prior", "acquiring", "tracking"]
 
 
 def test_likelihood_is_published_without_a_pose(worlds):

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 from nav_msgs.msg import Odometry
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_world import LATITUDE, LONGITUDE, YAW_DEG, World, compressed_image, header_of, noise
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
@@ -68,9 +69,8 @@ class DrivenWorld(World):
 
     def __enter__(self):
         super().__enter__()
-        from ros_world import LATCHED
-
-        self.collect(String, "geodistill/state", self.states, LATCHED)
+        changes = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.collect(String, "geodistill/state", self.states, changes)
         self.collect(Odometry, "geodistill/odometry", self.odometry, 100)
         return self
 

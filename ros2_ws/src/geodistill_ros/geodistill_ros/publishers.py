@@ -26,6 +26,8 @@ from geodistill_ros.messages import (
 from geodistill_ros.parameters import NodeParameters
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# Two changes may follow at once, and both are to arrive.
+CHANGES = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Outputs:
@@ -49,7 +51,7 @@ class Outputs:
             self._fix = self._make(NavSatFix, "~/fix", 10)
         if output == "tracked":
             self._odometry = self._make(Odometry, "~/odometry", 10)
-            self._state = self._make(String, "~/state", LATCHED)
+            self._state = self._make(String, "~/state", CHANGES)
 
     def answer(self, pose: StampedPose, datum: LocalFrame, settings: NodeParameters) -> None:
         """Publish a pose, and its place on earth; raises CovarianceError before anything is published."""
