@@ -154,7 +154,7 @@ class Localizer:
     def log_likelihoods(
         self, image: GroundImage, point: GeoPoint, yaw_enu_rad: Array, height_offsets_m: Array
     ) -> list[HeatMap]:
-        """Log-likelihoods (float64, up to one constant) of poses around `point` at yaws [Y], prior and orientation aside.
+        """Log-likelihoods (float64, up to one constant) of poses around `point` at yaws [Y]; the image's alone.
 
         One for each offset [N] from the image's stated camera height; a single one where the network's answer does not
         depend on it.

@@ -21,11 +21,14 @@ _OUTLIER_SIGMAS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class StraightConfig:
-    """Which pieces count as straight, and how far yaw and course differ there for other reasons."""
+    """Which pieces count as straight, and how far yaw and course differ there for other reasons.
 
-    piece_m: float = 20.0
+    Along a gentle bend the mean yaw is the chord's direction.
+    """
+
+    piece_m: float = 15.0
     fewest_frames: int = 5
-    largest_turn_rad: float = math.radians(3.0)
+    largest_turn_rad: float = math.radians(6.0)
     largest_gap_m: float = 10.0
     sigma_rad: float = math.radians(1.0)
 
