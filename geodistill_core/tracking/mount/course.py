@@ -63,7 +63,7 @@ class YawFromCourse:
         east, north = self._frame.to_enu(point.latitude, point.longitude)
         self._points.append((float(east), float(north), yaw_enu_rad))
         self._way_m += moved_m
-        if self._way_m < self.config.piece_m:
+        if self._way_m < self.config.piece_m or len(self._points) < self.config.fewest_frames:
             return False
         difference = self._difference(np.array(self._points))
         self.interrupt()
@@ -77,8 +77,6 @@ class YawFromCourse:
 
     def _difference(self, points: Array) -> tuple[float, float] | None:
         """Image's yaw minus course over a piece [N, 3] and its sigma; None where it is not straight."""
-        if len(points) < self.config.fewest_frames:
-            return None
         yaw = np.unwrap(points[:, 2])
         offset = points[:, :2] - points[:, :2].mean(axis=0)
         along = np.linalg.svd(offset)[2][0]

@@ -36,13 +36,15 @@ class MountConfig:
     for no better known than `least_sigma_m` and `least_sigma_yaw_rad`; once settled, only where the image's own pose
     lies within `largest_apart_m` (before that a wrong mounting leads images astray, not the track). The result is used
     from `sharp` on, no longer beyond 1.5 times that, and follows the belief in steps of `follow`. `systematic` is what
-    no number of frames improves. Networks match best at `apparent_height` of the true height.
+    no number of frames improves: more for a pinhole camera, to which a lower mount looks much like one tipped down.
+    Networks match best at `apparent_height` of the true height.
     """
 
     prior: tuple[float, ...] = (0.15, *_radians(2.0, 2.0, 3.0))
     sharp: tuple[float, ...] = (0.03, *_radians(0.4, 0.4, 0.6))
     follow: tuple[float, ...] = (0.005, *_radians(0.1, 0.1, 0.2))
     systematic: tuple[float, ...] = (0.01, *_radians(0.05, 0.05, 0.1))
+    systematic_pinhole: tuple[float, ...] = (0.04, *_radians(0.4, 0.3, 0.3))
     smallest_step: tuple[float, ...] = (0.03, *_radians(0.5, 0.5))
     largest_step: tuple[float, ...] = (0.075, *_radians(1.2, 1.2))
     every_frames: int = 3
@@ -119,7 +121,7 @@ class MountCalibrator:
         """What is known by now."""
         mean, sigma = self._mean(), self._sigma()
         known = sigma < 0.5 * np.array(self.config.prior)
-        systematic = np.array(self.config.systematic)
+        systematic = np.array(self.config.systematic_pinhole if self.optical else self.config.systematic)
         sigma = np.where(known, np.hypot(sigma, systematic), math.inf)
         value = np.where(known, mean, self._stated())
         blind = [
