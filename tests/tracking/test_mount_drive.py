@@ -17,13 +17,14 @@ from geodistill_core.maps import RasterSource
 from geodistill_core.tracking.mount import MountCalibrator, MountConfig
 from geodistill_core.types import GeoPoint
 
-FRAMES = 45
-"""A third of 150: the images between, which would not be compared, are not rendered."""
+FRAMES = 40
+"""As many as are compared of 120: the images between are not rendered."""
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("height", "pitch_deg"), [(0.8, 2.0)])
 def test_a_drive_with_a_wrong_mount_finds_the_right_one_and_the_place_with_it(height, pitch_deg):
-    drive = simulate_drive("terraces", 10_000, "standard", FRAMES, 0.85)
+    drive = simulate_drive("terraces", 10_000, "standard", FRAMES, 0.83)
     rgb, valid = render_overhead(
         drive.city, 0.0, 0.0, drive.city.size_m, RESOLUTION_M, drive.map_conditions, drive.level.change
     )
@@ -59,5 +60,5 @@ def test_a_drive_with_a_wrong_mount_finds_the_right_one_and_the_place_with_it(he
     assert found.height_m == pytest.approx(drive.camera_height_m, rel=0.03)
     assert math.degrees(found.pitch_rad) == pytest.approx(0.0, abs=0.3)
     assert math.degrees(found.roll_rad) == pytest.approx(0.0, abs=0.4)
-    assert np.median(corrected) < 0.4 < 1.0 < np.median(uncorrected)
+    assert np.median(corrected) < 0.4 and np.median(uncorrected) > 2 * np.median(corrected)
     assert [sentence.split()[1] for sentence in calibrator.findings()] == ["height", "pitch"]
