@@ -67,6 +67,10 @@ class Cloud:
         """Predict by a step."""
         self.particles.move(motion)
 
+    def thin(self) -> None:
+        """Resample where few particles count."""
+        self.particles.resample()
+
     def learn_fix(self, fix: Array, sigma_m: float, stamp_ns: int) -> None:
         """Weigh by a GNSS fix [2]."""
         self._fix = fix

@@ -12,7 +12,8 @@ from geodistill_core.geometry.angles import wrap
 from geodistill_core.tracking.particles import SPEED, YAW, YAW_RATE, Particles, deviations
 from geodistill_core.types import Array
 
-_BIN_M, _RADIUS_M, _ROUNDS = 2.0, 3.0, 3
+# a mode is as wide as half of the whole cloud's spread, but no narrower than this
+_LEAST_BIN_M, _BIN_SPREADS, _RADIUS_BINS, _ROUNDS = 2.0, 0.5, 1.5, 3
 # hypotheses that together hold less are kept by the filter but are no part of what is claimed
 _NEGLIGIBLE = 0.05
 
@@ -36,9 +37,10 @@ class Summary:
 def summarize(particles: Particles) -> Summary:
     """The heaviest mode; the spread covers the other modes too where they hold 5 % or more."""
     X, weight = particles.state, particles.weights()
-    center = _heaviest_bin(X[:, :2], weight)
+    bin_m = max(_LEAST_BIN_M, _BIN_SPREADS * _spread_m(X[:, :2], weight))
+    center = _heaviest_bin(X[:, :2], weight, bin_m)
     for _ in range(_ROUNDS):
-        near = np.square(X[:, :2] - center).sum(axis=1) <= _RADIUS_M**2
+        near = np.square(X[:, :2] - center).sum(axis=1) <= (_RADIUS_BINS * bin_m) ** 2
         center = (weight[near] @ X[near, :2]) / weight[near].sum()
     mass = float(weight[near].sum())
     here = weight * near / mass
@@ -50,13 +52,19 @@ def summarize(particles: Particles) -> Summary:
     return Summary(pose, covariance, mass, float(here @ X[:, SPEED]), float(here @ X[:, YAW_RATE]))
 
 
-def _heaviest_bin(position: Array, weight: Array) -> Array:
-    """Centre of the heaviest square of `_BIN_M`."""
-    bins = np.floor(position / _BIN_M).astype(np.int64)
+def _spread_m(position: Array, weight: Array) -> float:
+    """Root mean square distance from the mean, per axis."""
+    off = position - weight @ position
+    return float(np.sqrt(weight @ np.square(off).sum(axis=1) / 2))
+
+
+def _heaviest_bin(position: Array, weight: Array, bin_m: float) -> Array:
+    """Centre of the heaviest square."""
+    bins = np.floor(position / bin_m).astype(np.int64)
     first = bins.min(axis=0)
     columns = int(bins[:, 1].max() - first[1]) + 1
     heaviest = int(np.bincount((bins[:, 0] - first[0]) * columns + bins[:, 1] - first[1], weights=weight).argmax())
-    return np.asarray((first + divmod(heaviest, columns) + 0.5) * _BIN_M)
+    return np.asarray((first + divmod(heaviest, columns) + 0.5) * bin_m)
 
 
 def in_vehicle_axes(offset: Array, yaw_rad: float) -> Array:

@@ -81,7 +81,7 @@ class Tracker:
             self._set = prior
 
     def fault(self, cause: str, stamp_ns: int) -> None:
-        """The network or its device is gone: nothing is claimed until `recovered`."""
+        """The network or its device is gone: nothing is claimed until it answers again."""
         with self._lock:
             self._judge.machine.enter(TrackState.FAULT, cause, stamp_ns)
 
@@ -115,6 +115,7 @@ class Tracker:
         """
         with self._lock:
             stamp_ns = estimate.stamp_ns
+            self.recovered(stamp_ns)
             if self._cloud is not None and stamp_ns <= self._stamp_ns:
                 return None
             if self._cloud is None or stamp_ns - self._stamp_ns > self.config.max_gap_s * 1e9:
@@ -127,16 +128,21 @@ class Tracker:
             return self._pose(stamp_ns, self._summary)
 
     def missed(self, stamp_ns: int, readings: Readings, reason: str) -> None:
-        """An image gave no answer, or only time went by: predict, and judge what is left."""
+        """An image gave no answer, or only time went by: predict, learn the fixes, and judge what is left."""
         with self._lock:
-            if self._cloud is None or stamp_ns <= self._stamp_ns:
+            if self._cloud is None or stamp_ns <= self._stamp_ns or self.state is TrackState.FAULT:
                 return
-            motion = motion_over(readings, self._stamp_ns, stamp_ns)
-            self._cloud.move(motion)
+            moved_ns = self._stamp_ns
+            for fix in readings.fixes:
+                if max(moved_ns, self._judge.fix_ns) < fix.stamp_ns:
+                    self._cloud.move(motion_over(readings, moved_ns, fix.stamp_ns))
+                    at, _ = self._plane.placed(fix.latitude, fix.longitude, 0.0)
+                    self._cloud.learn_fix(at, fix.sigma_m, fix.stamp_ns)
+                    self._judge.fix_ns = moved_ns = fix.stamp_ns
+            self._cloud.move(motion_over(readings, moved_ns, stamp_ns))
+            self._cloud.thin()
             self._judge.reason = reason or self._judge.reason
-            if readings.fixes:
-                self._judge.fix_ns = max(self._judge.fix_ns, readings.fixes[-1].stamp_ns)
-            self._conclude(stamp_ns, motion, image=False)
+            self._conclude(stamp_ns, motion_over(readings, self._stamp_ns, stamp_ns), image=False)
 
     def pose_at(self, stamp_ns: int, readings: Readings) -> TrackedPose | None:
         """The pose carried on to a time by the readings since the last image; None without a track."""

@@ -3,7 +3,8 @@
 
 With prior information L, the weighed and slowly forgotten sum A of the frames' negative Hessians and a frame's weighed
 gradient g, the mean moves by (L + A)^-1 g. What earlier frames said has no slope at the mean, where it was
-linearised.
+linearised. How far gradients scatter tells whether the evidence is worth what its curvature promises: with B the
+forgotten sum of g g', the covariance is that of the sandwich, (L + A)^-1 (L + B) (L + A)^-1, where that is larger.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class GaussianBelief:
         self.sigmas = np.array(sigmas, dtype=np.float64)
         self.memory = memory
         self._seen = np.zeros((3, 3))
+        self._scatter = np.zeros((3, 3))
 
     def update(self, gradient: Array, hessian: Array, weight: float, reach: Array) -> None:
         """Take a frame's slopes, which hold within `reach` [3] of the mean.
@@ -34,18 +36,25 @@ class GaussianBelief:
         A step that would lead further is shortened, and half of what was learned is forgotten: it belongs to another
         place.
         """
-        self._seen = self._seen * math.exp(-weight / self.memory) - weight * hessian
-        step = self.covariance @ (weight * gradient)
+        kept, slope = math.exp(-weight / self.memory), weight * gradient
+        self._seen = self._seen * kept - weight * hessian
+        self._scatter = self._scatter * kept + np.outer(slope, slope)
+        step = self._by_curvature() @ slope
         excess = float((np.abs(step) / reach).max())
         if excess > 1.0:
             step /= excess
             self._seen *= _KEPT_WHERE_FAR
+            self._scatter *= _KEPT_WHERE_FAR
         limit = _REACH_SIGMAS * self.sigmas
         self.mean = np.clip(self.mean + step, self.start - limit, self.start + limit)
 
-    @property
-    def covariance(self) -> Array:
-        """The belief's covariance [3, 3]."""
+    def sigma(self) -> Array:
+        """The belief's standard deviations [3]."""
+        P = self._by_curvature()
+        sandwich = P @ (np.diag(self.sigmas**-2.0) + self._scatter) @ P
+        return np.asarray(np.minimum(np.sqrt(np.maximum(P.diagonal(), sandwich.diagonal())), self.sigmas))
+
+    def _by_curvature(self) -> Array:
         # in units of the prior's sigmas, where all axes weigh alike; noise may have made A indefinite
         scaled = self._seen * np.outer(self.sigmas, self.sigmas)
         values, vectors = np.linalg.eigh(scaled)

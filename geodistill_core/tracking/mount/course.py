@@ -21,11 +21,14 @@ _OUTLIER_SIGMAS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class StraightConfig:
-    """Which pieces count as straight, and how far yaw and course differ there for other reasons."""
+    """Which pieces count as straight, and how far yaw and course differ there for other reasons.
 
-    piece_m: float = 20.0
+    Along a gentle bend the mean yaw is the chord's direction.
+    """
+
+    piece_m: float = 15.0
     fewest_frames: int = 5
-    largest_turn_rad: float = math.radians(3.0)
+    largest_turn_rad: float = math.radians(6.0)
     largest_gap_m: float = 10.0
     sigma_rad: float = math.radians(1.0)
 
@@ -60,7 +63,7 @@ class YawFromCourse:
         east, north = self._frame.to_enu(point.latitude, point.longitude)
         self._points.append((float(east), float(north), yaw_enu_rad))
         self._way_m += moved_m
-        if self._way_m < self.config.piece_m:
+        if self._way_m < self.config.piece_m or len(self._points) < self.config.fewest_frames:
             return False
         difference = self._difference(np.array(self._points))
         self.interrupt()
@@ -74,8 +77,6 @@ class YawFromCourse:
 
     def _difference(self, points: Array) -> tuple[float, float] | None:
         """Image's yaw minus course over a piece [N, 3] and its sigma; None where it is not straight."""
-        if len(points) < self.config.fewest_frames:
-            return None
         yaw = np.unwrap(points[:, 2])
         offset = points[:, :2] - points[:, :2].mean(axis=0)
         along = np.linalg.svd(offset)[2][0]

@@ -30,18 +30,21 @@ class MountConfig:
     """How wrong a mounting may be, how often frames are compared, and when the result is used.
 
     Tuples are over (log height, pitch, roll, yaw), in radians where they are angles. Every `every_frames`-th frame is
-    compared, every `every_frames_settled`-th once the result is in use, if the vehicle moved `spacing_m` since. Frames
-    count in full when they are `independent_m` apart, and about `memory` of those are remembered. A frame is compared
-    where the pose is known to `largest_sigma_m` and `largest_sigma_yaw_rad` and the image's own lies within
-    `largest_apart_m`; the pose is then taken for no better than `least_sigma_m` and `least_sigma_yaw_rad`. The result
-    is used from `sharp` on, no longer beyond 1.5 times that, and follows the belief in steps of `follow`.
-    `systematic` is what no number of frames improves. Networks match best at `apparent_height` of the true height.
+    compared, every `every_frames_settled`-th once the result is twice as sharp as its use demands, if the vehicle moved
+    `spacing_m` since. Frames count in full when they are `independent_m` apart, and about `memory` of those are
+    remembered. A frame is compared where the pose is known to `largest_sigma_m` and `largest_sigma_yaw_rad`, and taken
+    for no better known than `least_sigma_m` and `least_sigma_yaw_rad`; once settled, only where the image's own pose
+    lies within `largest_apart_m` (before that a wrong mounting leads images astray, not the track). The result is used
+    from `sharp` on, no longer beyond 1.5 times that, and follows the belief in steps of `follow`. `systematic` is what
+    no number of frames improves: more for a pinhole camera, to which a lower mount looks much like one tipped down.
+    Networks match best at `apparent_height` of the true height.
     """
 
     prior: tuple[float, ...] = (0.15, *_radians(2.0, 2.0, 3.0))
     sharp: tuple[float, ...] = (0.03, *_radians(0.4, 0.4, 0.6))
     follow: tuple[float, ...] = (0.005, *_radians(0.1, 0.1, 0.2))
     systematic: tuple[float, ...] = (0.01, *_radians(0.05, 0.05, 0.1))
+    systematic_pinhole: tuple[float, ...] = (0.04, *_radians(0.4, 0.3, 0.3))
     smallest_step: tuple[float, ...] = (0.03, *_radians(0.5, 0.5))
     largest_step: tuple[float, ...] = (0.075, *_radians(1.2, 1.2))
     every_frames: int = 3
@@ -97,11 +100,14 @@ class MountCalibrator:
         self._since += 1
         self._moved_m += moved_m
         self._moved_for_yaw_m += moved_m
-        if not self._trusted(estimate, pose):
+        if not self._known(pose):
             return False
-        self._observe_yaw(image, estimate)
-        config = self.config
-        every = config.every_frames_settled if self._settled() else config.every_frames
+        agrees, settled, config = self._agrees(estimate, pose), self._settled(), self.config
+        if agrees:
+            self._observe_yaw(image, estimate)
+        elif settled:
+            return False
+        every = config.every_frames_settled if settled else config.every_frames
         if self._since < every or self._moved_m < config.spacing_m:
             self._apply()
             return False
@@ -115,7 +121,7 @@ class MountCalibrator:
         """What is known by now."""
         mean, sigma = self._mean(), self._sigma()
         known = sigma < 0.5 * np.array(self.config.prior)
-        systematic = np.array(self.config.systematic)
+        systematic = np.array(self.config.systematic_pinhole if self.optical else self.config.systematic)
         sigma = np.where(known, np.hypot(sigma, systematic), math.inf)
         value = np.where(known, mean, self._stated())
         blind = [
@@ -162,16 +168,17 @@ class MountCalibrator:
         return np.array([*self._belief.mean, self.nominal.yaw_rad + self._yaw.mean_rad])
 
     def _sigma(self) -> Array:
-        return np.array([*np.sqrt(self._belief.covariance.diagonal()), self._yaw.sigma_rad])
+        return np.array([*self._belief.sigma(), self._yaw.sigma_rad])
 
-    def _trusted(self, estimate: Estimate, pose: Posed) -> bool:
-        config, P = self.config, pose.covariance
-        if estimate.status is not Status.OK or max(P[0, 0], P[1, 1]) > config.largest_sigma_m**2:
-            return False
-        if P[2, 2] > config.largest_sigma_yaw_rad**2:
-            return False
+    def _known(self, pose: Posed) -> bool:
+        """Whether the track's pose is known well enough to learn from."""
+        sigma = np.sqrt(np.asarray(pose.covariance).diagonal())
+        return bool(max(sigma[:2]) <= self.config.largest_sigma_m and sigma[2] <= self.config.largest_sigma_yaw_rad)
+
+    def _agrees(self, estimate: Estimate, pose: Posed) -> bool:
+        """Whether the image alone finds the track's place."""
         east_m, north_m = LocalFrame(estimate.point).to_enu(pose.latitude, pose.longitude)
-        return math.hypot(east_m, north_m) <= config.largest_apart_m
+        return estimate.status is Status.OK and math.hypot(east_m, north_m) <= self.config.largest_apart_m
 
     def _observe_yaw(self, image: GroundImage, estimate: Estimate) -> None:
         mounted = BodyMount.of(image.T_base_camera, optical=self.optical).yaw_rad
@@ -196,8 +203,8 @@ class MountCalibrator:
         return True
 
     def _settled(self) -> bool:
-        known = ~np.isnan(self._applied[:3])
-        return bool(self._asked.all() and (known | ~self._depends).all())
+        sharp = self._sigma()[:3] < 0.5 * np.array(self.config.sharp[:3])
+        return bool(self._asked.all() and (sharp | ~self._depends).all())
 
     def _apply(self) -> None:
         """Follow the belief where it is sharp: axes begin and end with hysteresis, and move in steps."""

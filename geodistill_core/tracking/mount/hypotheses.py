@@ -66,23 +66,25 @@ def ask(
 
 
 def _slopes(found: dict[tuple[int, int], float], steps: Array, tilt: int) -> Slopes:
-    """Central differences, each bounded in nats: one frame among many must not decide."""
+    """Central differences. A frame that is steeper than 4 nats counts for less: one among many must not decide."""
     gradient, hessian, depends = np.zeros(3), np.zeros((3, 3)), np.zeros(3, dtype=bool)
-    here = found[0, 0]
+    here, steepest = found[0, 0], _LARGEST_SLOPE_NATS
     bent = dict.fromkeys(range(3), 0.0)
     for axis, up, down in ((HEIGHT, (1, 0), (-1, 0)), (tilt, (0, 1), (0, -1))):
         if up not in found:
             continue
         rise, bend = found[up] - found[down], found[up] + found[down] - 2 * here
         bent[axis] = bend
-        gradient[axis] = _bounded(rise, _LARGEST_SLOPE_NATS) / (2 * steps[axis])
+        gradient[axis] = rise / (2 * steps[axis])
         hessian[axis, axis] = _bounded(bend, _LARGEST_CURVATURE_NATS) / steps[axis] ** 2
+        steepest = max(steepest, abs(rise))
         depends[axis] = rise != 0.0 or bend != 0.0
     if (1, 1) in found:
         twist = (found[1, 1] + found[-1, -1] - 2 * here - bent[HEIGHT] - bent[tilt]) / 2
         cross = _bounded(twist, _LARGEST_CURVATURE_NATS) / (steps[HEIGHT] * steps[tilt])
         hessian[HEIGHT, tilt] = hessian[tilt, HEIGHT] = cross
-    return Slopes(gradient, hessian, depends)
+    weight = _LARGEST_SLOPE_NATS / steepest
+    return Slopes(weight * gradient, weight * hessian, depends)
 
 
 def _bounded(value: float, limit: float) -> float:

@@ -76,7 +76,7 @@ class Track:
     ) -> None:
         self.tracker = Tracker(calibration=calibration)
         self._sensors, self._counters, self._tell = sensors, counters, tell
-        self._tracked = TrackedLocalizer(_Recovering(localizer, self.tracker), self.tracker)
+        self._tracked = TrackedLocalizer(localizer, self.tracker)
         self._telling = threading.Lock()
         self._changed_s = time.monotonic()
         self._newest: TrackedPose | None = None
@@ -107,9 +107,7 @@ class Track:
         return Answer(estimate, prior.prior, tracked)
 
     def missed(self, stamp_ns: int, reason: str) -> None:
-        """Carry the track on without an image; only an answer ends a FAULT."""
-        if self.state is TrackState.FAULT:
-            return
+        """Carry the track on without an image."""
         self._tracked.missed(stamp_ns, self._sensors.buffer, reason)
         self.report()
 
@@ -173,16 +171,3 @@ class Track:
         self._fix_ns = prior.fix.stamp_ns
         if self.tracker.facts().get("gnss_share", 1.0) < _GATED_SHARE:
             self._counters.add("gnss.gated")
-
-
-class _Recovering:
-    """A localizer whose answers end the FAULT that their absence caused."""
-
-    def __init__(self, localizer: Locating, tracker: Tracker) -> None:
-        self._localizer, self._tracker = localizer, tracker
-
-    def locate(self, image: GroundImage, prior: Prior) -> Estimate:
-        """The localizer's own answer."""
-        estimate = self._localizer.locate(image, prior)
-        self._tracker.recovered(image.stamp_ns)
-        return estimate
