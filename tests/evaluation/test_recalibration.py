@@ -179,3 +179,18 @@ def test_the_likelihood_of_a_frame_is_that_of_the_scored_heat_map():
         for flat in (True, False):
             held = replace(frame, flat=flat)
             assert held.nll(0.7) == pytest.approx(held.answered(0.7, CONFIG).score.nll, abs=1e-3)
+
+
+def test_a_flat_frame_leaves_the_prior_out_of_its_answer():
+    frame = frames(1)[0]
+    tight = replace(frame, prior=replace(PRIOR, latitude=PRIOR.latitude + 5.0 / 111_000, sigma_m=0.5))
+    assert tight.answered(1.0, CONFIG).unscaled.latitude == frame.answered(1.0, CONFIG).unscaled.latitude
+    north_m = (replace(tight, flat=False).answered(1.0, CONFIG).unscaled.latitude - PRIOR.latitude) * 111_000
+    # the product of the two normal densities
+    assert north_m == pytest.approx(5.0 * SIGMA_M**2 / (SIGMA_M**2 + 0.25), abs=0.3)
+
+
+def test_the_held_out_half_is_not_the_one_that_was_fitted():
+    made = recalibrate(frames(60) + frames(60, 2.0, 2.0, 2.0, seed=4), "nowhere", risk=0.1)
+    assert made.held_out["nees"]["mean"] == pytest.approx(3 * 4, rel=0.4)
+    assert made.held_out["nees"]["frames"] == 60
