@@ -127,10 +127,10 @@ def replay(
     )
     if rate is not None and not live:
         raise ConfigError(f"--rate {rate:g} is the speed of a live replay; add --live, or leave it out")
-    warn_uncalibrated(model)
     if len(drives) > 1 or jobs is not None or ray is not None:
         if live:
             raise ConfigError("--live plays one drive in real time; give one, without --jobs and --ray")
+        warn_uncalibrated(model)
         replay_fleet(drives, output or Path("runs") / "fleet", plan, jobs=jobs, ray=ray, json_path=json_path)
         return
     (drive,) = drives
@@ -145,6 +145,7 @@ def replay(
         notes().print(f"[dim]as far as it went: {escape(str(folder))}[/dim]", soft_wrap=True)
         raise
     emit(summary, json_path, lambda out: print_summary(out, summary))
+    warn_uncalibrated(model)
     notes().print(f"[dim]report: {escape(str(folder / 'report.html'))}[/dim]", soft_wrap=True)
     if is_partial(summary):
         raise typer.Exit(3)
