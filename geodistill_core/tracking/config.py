@@ -40,7 +40,7 @@ class TrackerConfig:
     acceleration_mps2: float = 2.0
     yaw_acceleration_radps2: float = 0.4
 
-    gnss_bias_s: float = 60.0
+    gnss_bias_s: float = 300.0
     gnss_noise_share: float = 0.2
     gnss_dof: float = 4.0
     heading_s: float = 30.0

@@ -167,7 +167,7 @@ def test_heading_and_attitude_come_from_the_chosen_source(worlds, source):
     assert prior.sigma_yaw_rad == pytest.approx(0.1)  # the variance that the message states
 
 
-def test_hanging_inference_is_an_error_while_services_answer(worlds):
+def test_n25_hanging_inference_is_an_error_while_services_answer(worlds):
     world = worlds(inference_timeout_s=0.1)
     inside, go_on = threading.Event(), threading.Event()
     world.localizer.before = lambda *_: (inside.set(), go_on.wait(30))

@@ -22,7 +22,7 @@ from geodistill_core.localization.gnss import FixReading
 from geodistill_core.localization.readings import HeadingSource, MotionReading, SensorBufferConfig, SensorGap
 from geodistill_core.localization.sensor_buffer import SensorBuffer
 from geodistill_core.models.manifest import TrackCalibration
-from geodistill_core.tracking import TrackedLocalizer, TrackedPose, Tracker, TrackerConfig
+from geodistill_core.tracking import TrackedLocalizer, TrackedPose, Tracker
 from geodistill_core.types import Estimate, GeoPoint, GroundImage, HeatMap, MapTile, Prior
 
 MINUTE = Path(__file__).resolve().parents[2] / "../shared/data/comma2k19"
@@ -218,5 +218,5 @@ def own_calibration() -> TrackCalibration:
 
 
 def tracker() -> Tracker:
-    """These receivers smooth: their error lasts for minutes, and there is little noise about it."""
-    return Tracker(TrackerConfig(gnss_bias_s=600.0, gnss_noise_share=0.1), own_calibration())
+    """The tracker as it is by default."""
+    return Tracker(calibration=own_calibration())
