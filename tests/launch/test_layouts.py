@@ -28,6 +28,7 @@ CONFIGS = sorted((BRINGUP / "rviz").glob("*.rviz"))
 IMAGES = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
 POSES = {"geometry_msgs/msg/PoseStamped", "geometry_msgs/msg/PoseWithCovarianceStamped"}
 GRID = "nav_msgs/msg/OccupancyGrid"
+ODOMETRY, TEXT = "nav_msgs/msg/Odometry", "std_msgs/msg/String"
 # panels and their settings as Foxglove's published layout types (SDK 0.30) and Studio 1.48 name them
 SCENE = {"scene", "transforms", "layers", "topics", "fixedFrame", "followTf", "followMode", "cameraState", "publish"}
 PANELS = {
@@ -35,6 +36,7 @@ PANELS = {
     "Image": {"imageMode"},
     "3D": SCENE,
     "Plot": {"title", "paths", "showLegend", "legendDisplay", "isSynced", "xAxisVal"},
+    "StateTransitions": {"paths", "isSynced"},
     "DiagnosticSummary": {"minLevel", "pinnedIds", "hardwareIdFilter", "topicToRender", "sortByLevel"},
 }
 TOPIC_SETTINGS = {"visible", "type", "arrowScale", "color", "showCovariance", "covarianceColor", "colorMode", "alpha"}
@@ -45,6 +47,7 @@ DISPLAYS = {
     "Grid": (set(), {"Cell Size", "Plane Cell Count", "Reference Frame", "Color", "Alpha"}),
     "Map": ({GRID}, {"Alpha", "Color Scheme", "Draw Behind", "Update Topic"}),
     "Pose": ({"geometry_msgs/msg/PoseStamped"}, ARROW),
+    "Odometry": ({ODOMETRY}, {*ARROW, "Covariance", "Keep", "Position Tolerance", "Angle Tolerance"}),
     "PoseWithCovariance": ({"geometry_msgs/msg/PoseWithCovarianceStamped"}, {*ARROW, "Covariance"}),
     "Image": (IMAGES, {"Normalize Range", "Min Value", "Max Value", "Median window"}),
 }
@@ -98,6 +101,11 @@ def panels(layout):
     return [(name.partition("!")[0], settings) for name, settings in layout["configById"].items()]
 
 
+def named_fields(settings):
+    """Topic, dot and field of each path of a panel."""
+    return [line["value"].partition(".") for line in settings["paths"]]
+
+
 def leaves(tree):
     """Panels of a layout's tree, from left to right."""
     if isinstance(tree, str):
@@ -131,11 +139,13 @@ def test_every_panel_shows_topics_of_a_type_that_it_can_show(path, types):
         elif kind == "Image":
             assert types[settings["imageMode"]["imageTopic"]] in IMAGES
         elif kind == "3D":
-            assert {types[topic] for topic in settings["topics"]} <= {*POSES, GRID}
+            assert {types[topic] for topic in settings["topics"]} <= {*POSES, GRID, ODOMETRY}
         elif kind == "DiagnosticSummary":
             assert types[settings["topicToRender"]] == "diagnostic_msgs/msg/DiagnosticArray"
+        elif kind == "StateTransitions":
+            assert {(types[topic], field) for topic, _, field in named_fields(settings)} == {(TEXT, "data")}
         else:
-            assert {types[line["value"].partition(".")[0]] for line in settings["paths"]} <= POSES
+            assert {types[topic] for topic, _, _ in named_fields(settings)} <= POSES
 
 
 @each(LAYOUTS)
