@@ -82,10 +82,10 @@ class Cloud:
         power = 1.0 - math.exp(-seconds / self.config.heading_s)
         self.particles.weigh(-0.5 * power * (_HEADING_DOF + 1.0) * np.log1p(off**2 / _HEADING_DOF))
 
-    def learn_image(self, evidence: Evidence, motion: Motion, fix: Array | None) -> bool:
+    def learn_image(self, evidence: Evidence, motion: Motion, fix: Array | None, *, acquiring: bool) -> bool:
         """Weigh by a heat map after a step; True where it speaks against the particles.
 
-        Then other places in its window get a chance.
+        Then, and always while the place is still being acquired, other places in its window get a chance.
         """
         config, particles = self.config, self.particles
         way = motion.distance_m if motion.measured_s > 0.0 else abs(self._speed()) * motion.seconds
@@ -94,9 +94,9 @@ class Cloud:
         explained = float(weight @ np.exp(power * ratio))
         particles.weigh(power * ratio)
         against = float(weight @ ratio) < _AGAINST
-        if against:
-            kidnapped = -math.expm1(-motion.seconds / config.kidnap_s)
-            self._look_elsewhere(evidence, kidnapped / (kidnapped + (1.0 - kidnapped) * explained), fix)
+        if against or acquiring:
+            elsewhere = config.acquiring_doubt if acquiring else -math.expm1(-motion.seconds / config.kidnap_s)
+            self._look_elsewhere(evidence, elsewhere / (elsewhere + (1.0 - elsewhere) * explained), fix)
         particles.resample()
         return against
 

@@ -16,7 +16,8 @@ class TrackerConfig:
     Errors of heat maps are alike over `correlation_m` of driving, and over `correlation_s` at rest: a heat map counts
     with the power `weight * (1 - exp(-distance / correlation_m - time / correlation_s))` of its likelihood. No pose is
     less likely than `least_ratio` times what a uniform heat map would say, so that a wrong one kills no track. While
-    images speak against the track, the vehicle may be anywhere with probability 1 / `kidnap_s` each second.
+    images speak against the track, the vehicle may be anywhere with probability 1 / `kidnap_s` each second; while it is
+    being acquired, with probability `acquiring_doubt` at each image.
 
     A receiver's error is a bias that lasts `gnss_bias_s`, as large as the receiver states, and noise that is
     `gnss_noise_share` of it, with heavy tails (Student's t with `gnss_dof` degrees of freedom).
@@ -30,6 +31,7 @@ class TrackerConfig:
     correlation_s: float = 10.0
     least_ratio: float = 0.02
     kidnap_s: float = 300.0
+    acquiring_doubt: float = 0.05
 
     scale_sigma: float = 0.02
     forward_noise: float = 0.02
@@ -48,7 +50,7 @@ class TrackerConfig:
     converged_m: float = 2.0
     converged_yaw_rad: float = math.radians(6.0)
     converged_mass: float = 0.9
-    converged_distance_m: float = 10.0
+    converged_distance_m: float = 25.0
     converged_s: float = 20.0
     lost_m: float = 8.0
     image_silence_s: float = 1.5

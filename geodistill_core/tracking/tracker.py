@@ -208,7 +208,7 @@ class Tracker:
         self._separations.judge_image(seen_pose, seen.covariance, before.pose, claimed, stamp_ns)
         evidence = Evidence(estimate.heatmap, self._plane.frame, self.config.least_ratio)
         newest = None if fix is None else fix[0]
-        self._judge.contradicted = cloud.learn_image(evidence, motion, newest)
+        self._judge.contradicted = cloud.learn_image(evidence, motion, newest, acquiring=self.state not in FOLLOWING)
         self._seen = seen_pose
         return motion
 
