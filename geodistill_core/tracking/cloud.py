@@ -49,6 +49,7 @@ class Cloud:
         self.belief = GnssBelief(config)
         self.gnss_share = 1.0
         self._fix: Array | None = None
+        self._way_m = 0.0
 
     def start(self, evidence: Evidence, place: Place) -> None:
         """Draw the particles from a heat map under what was known before."""
@@ -89,13 +90,16 @@ class Cloud:
         """
         config, particles = self.config, self.particles
         way = motion.distance_m if motion.measured_s > 0.0 else abs(self._speed()) * motion.seconds
+        self._way_m += way
         power = config.weight * -math.expm1(-way / config.correlation_m - motion.seconds / config.correlation_s)
         weight, ratio = particles.weights(), evidence.log_ratio(particles.state[:, :3])
         explained = float(weight @ np.exp(power * ratio))
         particles.weigh(power * ratio)
         against = float(weight @ ratio) < _AGAINST
         if against or acquiring:
-            elsewhere = config.acquiring_doubt if acquiring else -math.expm1(-motion.seconds / config.kidnap_s)
+            kidnapped = -math.expm1(-motion.seconds / config.kidnap_s)
+            doubt = config.acquiring_doubt * math.exp(-self._way_m / config.converged_distance_m) if acquiring else 0.0
+            elsewhere = max(doubt, kidnapped if against else 0.0)
             self._look_elsewhere(evidence, elsewhere / (elsewhere + (1.0 - elsewhere) * explained), fix)
         particles.resample()
         return against

@@ -17,7 +17,7 @@ class TrackerConfig:
     with the power `weight * (1 - exp(-distance / correlation_m - time / correlation_s))` of its likelihood. No pose is
     less likely than `least_ratio` times what a uniform heat map would say, so that a wrong one kills no track. While
     images speak against the track, the vehicle may be anywhere with probability 1 / `kidnap_s` each second; while it is
-    being acquired, with probability `acquiring_doubt` at each image.
+    being acquired, with `acquiring_doubt` at each image, less and less over `converged_distance_m`.
 
     A receiver's error is a bias that lasts `gnss_bias_s`, as large as the receiver states, and noise that is
     `gnss_noise_share` of it, with heavy tails (Student's t with `gnss_dof` degrees of freedom).
