@@ -161,7 +161,7 @@ def save_recalibrated(name_or_path: str | Path, folder: Path, calibration: Calib
     """
     source = resolve(name_or_path)
     check_new(folder)
-    manifest = read_manifest(source).model_copy(update={"calibration": calibration})
+    manifest = read_manifest(source).model_copy(update={"calibration": calibration, "tracking": None})
     _write(folder, (source / WEIGHTS_NAME).read_bytes(), manifest)
     return manifest
 

@@ -140,6 +140,12 @@ def test_every_shipped_checkpoint_passes_its_own_verification(name):
     assert sum(p.numel() for p in network.parameters()) <= 3_000_000
 
 
+TRACKING = {
+    **dict.fromkeys(("scale_along", "scale_across", "scale_yaw"), 0.8),
+    **dict.fromkeys(("innovation_along", "innovation_across", "innovation_yaw"), 0.1),
+    **dict.fromkeys(("protection_lateral", "protection_longitudinal"), 3.0),
+    **{"drives": 2, "samples": 100, "distance_m": 1.0, "fitted_on": "two drives", "date": "2026-11-22"},
+}
 CALIBRATION = {"temperature": 0.5, "samples": 300, "fitted_on": "here", "nll_before": 3.0, "nll_after": 2.5}
 
 
@@ -162,11 +168,13 @@ def test_a_calibration_that_makes_no_sense_is_refused(folder, wrong):
 
 
 def test_another_calibration_goes_into_a_new_folder_with_the_same_weights(folder, tmp_path):
+    edit(folder, tracking=TRACKING)
     before = (folder / MANIFEST_NAME).read_bytes()
     calibration = Calibration(**CALIBRATION, scale_along=1.5, date="2026-11-22")
     save_recalibrated(folder, tmp_path / "new", calibration)
     _, manifest = load_checkpoint(tmp_path / "new")
     assert manifest.calibration == calibration
+    assert manifest.tracking is None  # what a track may claim was fitted with the other one
     assert (tmp_path / "new" / WEIGHTS_NAME).read_bytes() == (folder / WEIGHTS_NAME).read_bytes()
     assert (folder / MANIFEST_NAME).read_bytes() == before
     with pytest.raises(CheckpointError, match="is not empty"):

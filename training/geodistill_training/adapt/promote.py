@@ -63,7 +63,7 @@ def _described(manifest: Manifest, recipe: Recipe, job: DriveJob, drive: OpenDri
         "recipe": recipe.model_dump(mode="json"),
         "recipe_digest": recipe.digest(),
     }
-    kept = manifest.model_dump(mode="json", exclude={"sha256", "probe"})
+    kept = manifest.model_dump(mode="json", exclude={"sha256", "probe", "tracking"})
     return {**kept, "name": f"{manifest.name}-{job.output.name}", "training": training}
 
 
