@@ -23,6 +23,9 @@ _LEAST_FRAMES = 30
 _SCALES = np.geomspace(0.3, 6.0, 61)
 _SHARES = np.concatenate([[0.0], np.geomspace(0.02, 2.0, 61)])
 _FLOORS = (0.05, 0.05, math.radians(0.15))
+# An error beyond four sigma counts as one of four: a few outliers would widen the claims of all other frames, and are
+# what protection levels are for.
+_COUNTED_SQ = 16.0
 # The level is fitted for less than the risk that is stated: other drives than these shall keep it, too.
 _MARGIN = 0.5
 
@@ -33,7 +36,7 @@ def fit_track_calibration(
     """The calibration under which the followed frames' errors were likeliest, frames a metre apart.
 
     Per axis the variance is (scale * spread)^2 + (share * innovation)^2 + map^2, at least the floor; scale and share
-    are those of the least Gaussian negative log likelihood on a grid. Protection factors are the quantile 1 - risk / 2
+    are those of the least Gaussian negative log likelihood on a grid, outliers clipped. Protection factors are the quantile 1 - risk / 2
     of errors over claimed sigmas. Raises DatasetError where there are too few frames.
     """
     followed = [scored(drive) for drive in drives]
@@ -58,12 +61,12 @@ def fit_track_calibration(
 def fit_axis(
     error: Array, spread_sq: Array, innovation_sq: Array, extra_sq: float, floor: float
 ) -> tuple[float, float]:
-    """Scale of the spread and share of the innovation, of one axis [N], that make its errors likeliest."""
+    """Scale of the spread and share of the innovation, of one axis [N], that make its errors likeliest, outliers clipped."""
     best = (math.inf, 1.0, 0.0)
     for scale in _SCALES:
         variance = scale**2 * spread_sq[:, None] + _SHARES[None, :] ** 2 * innovation_sq[:, None] + extra_sq
         variance = np.maximum(variance, floor**2)
-        nll = 0.5 * (np.log(variance) + error[:, None] ** 2 / variance).mean(axis=0)
+        nll = 0.5 * (np.log(variance) + np.minimum(error[:, None] ** 2 / variance, _COUNTED_SQ)).mean(axis=0)
         k = int(nll.argmin())
         best = min(best, (float(nll[k]), float(scale), float(_SHARES[k])))
     return best[1], best[2]
