@@ -36,8 +36,8 @@ def fit_track_calibration(
     """The calibration under which the followed frames' errors were likeliest, frames a metre apart.
 
     Per axis the variance is (scale * spread)^2 + (share * innovation)^2 + map^2, at least the floor; scale and share
-    are those of the least Gaussian negative log likelihood on a grid, outliers clipped. Protection factors are the quantile 1 - risk / 2
-    of errors over claimed sigmas. Raises DatasetError where there are too few frames.
+    are those of the least Gaussian negative log likelihood on a grid, outliers clipped. Protection factors are the
+    quantile 1 - risk / 2 of errors over claimed sigmas. Raises DatasetError where there are too few frames.
     """
     followed = [scored(drive) for drive in drives]
     dense = [one for drive in followed for one in apart(drive, 1.0) if one.frame.spread_sq and one.frame.innovation_sq]
@@ -61,7 +61,7 @@ def fit_track_calibration(
 def fit_axis(
     error: Array, spread_sq: Array, innovation_sq: Array, extra_sq: float, floor: float
 ) -> tuple[float, float]:
-    """Scale of the spread and share of the innovation, of one axis [N], that make its errors likeliest, outliers clipped."""
+    """Scale of the spread and share of the innovation, of one axis [N], that make its clipped errors likeliest."""
     best = (math.inf, 1.0, 0.0)
     for scale in _SCALES:
         variance = scale**2 * spread_sq[:, None] + _SHARES[None, :] ** 2 * innovation_sq[:, None] + extra_sq
