@@ -179,6 +179,15 @@ def test_an_axis_is_fitted_to_how_much_larger_its_errors_are():
     assert scale == pytest.approx(1.7, rel=0.08)
 
 
+def test_one_outlier_in_a_hundred_widens_the_claims_of_the_others_by_a_tenth_at_most():
+    rng = np.random.default_rng(7)
+    spread = rng.uniform(0.1, 0.5, 4000)
+    error = spread * rng.normal(size=4000)
+    error[::100] = 20.0 * spread[::100]  # the plain likelihood would ask for a scale of 2.2
+    scale, _ = fit_axis(error, spread**2, np.full(4000, 1e-6), 0.0, 0.001)
+    assert scale == pytest.approx(1.0, rel=0.1)
+
+
 def test_an_error_that_only_the_innovations_tell_of_is_fitted_to_them():
     rng = np.random.default_rng(6)
     innovation = rng.uniform(0.5, 2.0, 4000)
