@@ -121,7 +121,9 @@ def test_a_senseless_number_of_jobs_is_refused_with_its_limits(count):
 
 def spawned():
     """Processes that this one has spawned, whichever test did."""
-    children = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True)
+    children = subprocess.run(
+        ["ps", "-ww", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True
+    )
     return {line.split()[0] for line in children.stdout.splitlines() if "spawn_main" in line}
 
 
