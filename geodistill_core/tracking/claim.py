@@ -7,11 +7,10 @@ import math
 
 import numpy as np
 
+from geodistill_core.localization.covariance import UNCALIBRATED_INFLATION
 from geodistill_core.models.manifest import TrackCalibration
 from geodistill_core.types import Array
 
-# what an uncalibrated track is multiplied with
-UNCALIBRATED = 4.0
 _FLOOR = np.array([0.05, 0.05, math.radians(0.15)])
 
 
@@ -28,7 +27,7 @@ def claimed_covariance(
     R = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
     P = R @ np.asarray(spread, np.float64) @ R.T
     if calibration is None:
-        P = UNCALIBRATED * P
+        P = UNCALIBRATED_INFLATION * P
     else:
         D = np.diag([calibration.scale_along, calibration.scale_across, calibration.scale_yaw])
         shares = np.array([calibration.innovation_along, calibration.innovation_across, calibration.innovation_yaw])

@@ -61,8 +61,7 @@ class Cloud:
         if place.fix_ns is not None:
             self._fix = place.position
             self.belief.begin(self.particles, place.position, place.sigma_m, place.fix_ns)
-        off = np.asarray(wrap(poses[:, 2] - place.yaw_rad)) / place.sigma_yaw_rad
-        self.particles.weigh(-0.5 * (_HEADING_DOF + 1.0) * np.log1p(off**2 / _HEADING_DOF))
+        self._weigh_heading(place.yaw_rad, place.sigma_yaw_rad, 1.0)
 
     def move(self, motion: Motion) -> None:
         """Predict by a step."""
@@ -79,9 +78,7 @@ class Cloud:
 
     def learn_heading(self, yaw_rad: float, sigma_rad: float, seconds: float) -> None:
         """Weigh by a measured heading, whose error is alike over `heading_s`: most of it is known already."""
-        off = np.asarray(wrap(self.particles.state[:, YAW] - yaw_rad)) / sigma_rad
-        power = 1.0 - math.exp(-seconds / self.config.heading_s)
-        self.particles.weigh(-0.5 * power * (_HEADING_DOF + 1.0) * np.log1p(off**2 / _HEADING_DOF))
+        self._weigh_heading(yaw_rad, sigma_rad, 1.0 - math.exp(-seconds / self.config.heading_s))
 
     def learn_image(self, evidence: Evidence, motion: Motion, fix: Array | None, *, acquiring: bool) -> bool:
         """Weigh by a heat map after a step; True where it speaks against the particles.
@@ -125,6 +122,10 @@ class Cloud:
         if self._fix is not None:
             fresh[:, BIAS_EAST : BIAS_EAST + 2] = self.belief.new_bias(fresh, self._fix)
         self.particles.replace_lightest(fresh, share)
+
+    def _weigh_heading(self, yaw_rad: float, sigma_rad: float, power: float) -> None:
+        off = np.asarray(wrap(self.particles.state[:, YAW] - yaw_rad)) / sigma_rad
+        self.particles.weigh(-0.5 * power * (_HEADING_DOF + 1.0) * np.log1p(off**2 / _HEADING_DOF))
 
     def _speed(self) -> float:
         return float(self.particles.weights() @ self.particles.state[:, SPEED])

@@ -26,7 +26,6 @@ class Evidence:
         self.center = np.array([float(east), float(north)])
         self.turn_rad = float(turn)
         self._log_cells = math.log(heatmap.probability.size)
-        # a window that is not a full turn of headings says nothing about the others
         self._yaw = np.asarray(heatmap.yaw_enu_rad, np.float64)
 
     def log_ratio(self, poses: Array) -> Array:

@@ -91,5 +91,7 @@ def read_calibration(path: Path) -> TrackCalibration:
     """A calibration as `bench tracking --calibrate` writes it; raises ConfigError where the file is none."""
     try:
         return TrackCalibration.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; write a calibration with --calibrate") from error
+    except ValidationError as error:
         raise ConfigError(f"{path} is no calibration of a track: {error}; write one with --calibrate") from error
