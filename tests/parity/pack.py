@@ -86,6 +86,13 @@ class Within:
     limit: float
 
 
+@dataclass(frozen=True)
+class CutDown:
+    """What is stored without its fractions: beside a whole number, rounding of the last bit decides which is left."""
+
+    value: Tensor
+
+
 def deviation(got: Any, pack: Pack, name: str) -> float:
     """Largest deviation as a share of what is allowed: at most 1 where the array is reproduced."""
     reference, entry = pack.golden[name], pack.entries[name]
@@ -93,6 +100,8 @@ def deviation(got: Any, pack: Pack, name: str) -> float:
         return _picks_deviation(got, reference)
     if isinstance(got, Columns):
         return _columns_deviation(got, reference, entry)
+    if isinstance(got, CutDown):
+        return _cut_down_deviation(got, reference, entry)
     limit = got.limit if isinstance(got, Within) else None
     value = got.value if isinstance(got, Within) else got
     full = _numpy(value)
@@ -130,6 +139,13 @@ def _columns_deviation(got: Columns, reference: np.ndarray, entry: dict[str, Any
     difference = np.abs(_strided(_numpy(got.value), entry).astype(np.float64) - reference)
     columns = np.minimum(difference[..., 0], np.abs(got.width - difference[..., 0]))
     return float(max(columns.max(), difference[..., 1].max())) / (NETWORK_TOLERANCE * np.abs(reference).max())
+
+
+def _cut_down_deviation(got: CutDown, reference: np.ndarray, entry: dict[str, Any]) -> float:
+    """How far the values lie outside of [stored, stored + 1)."""
+    values, stored = _strided(_numpy(got.value).astype(np.float64), entry), reference.astype(np.float64)
+    outside = np.maximum(stored - values, values - (stored + 1.0)).max(initial=0.0)
+    return float(outside) / (NETWORK_TOLERANCE * stored.max())
 
 
 def _picks_deviation(got: Picks, reference: np.ndarray) -> float:

@@ -37,9 +37,9 @@ from geodistill_core.datasets.kitti.records import read_oxts
 from geodistill_core.datasets.vigor import pairs as vigor
 from geodistill_core.datasets.vigor.labels import TileOffset
 from geodistill_core.datasets.vigor.splits import read_split, weak_split
-from geodistill_core.models.bev import published_bev_uint8
+from geodistill_core.models.bev import published_bev, published_grid
 from tests.parity import fake_trees
-from tests.parity.pack import Pack, Within
+from tests.parity.pack import CutDown, Pack, Within
 from tests.parity.producers import produces
 from tests.parity.recipes import MEAN, STD
 
@@ -213,7 +213,7 @@ def _geodistill_vigor(sample, draws):
     straight = vigor.load_pair(sample, vigor.GEODISTILL)
     turned = vigor.load_pair(sample, vigor.GEODISTILL, orientation_deg / 360.0)
     return {
-        "bev": _pixels(published_bev_uint8(turned.panorama).transpose(2, 0, 1)),
+        "bev": CutDown(published_bev(turned.panorama, published_grid(512)).clamp(0, 255)),
         "delta_label": np.array([sample.offsets[0].row, sample.offsets[0].column]),
         "mask_cols_first_last_n": _masked_columns(straight.panorama, band),
         "masked_fov": np.array([band[1] - band[0]]),

@@ -11,10 +11,10 @@ import torch
 from geodistill_core.datasets.published_geodesy import published_arc_cosine_m, published_haversine_m
 from geodistill_core.models.backbones.published_efficientnet import published_blocks
 from geodistill_core.models.base import GroundInput, MapInput
-from geodistill_core.models.bev import published_bev, published_bev_uint8, published_grid
+from geodistill_core.models.bev import published_bev, published_grid
 from geodistill_core.models.importing.key_map import rename
 from geodistill_core.models.orientation import PUBLISHED_KEYS, UNUSED_KEYS, OrientationNetwork
-from tests.parity.pack import Columns, Pack, Within, published_weights
+from tests.parity.pack import Columns, CutDown, Pack, Within, published_weights
 from tests.parity.producers import produces
 
 _BLOCKS = (0, 2, 4, 10, 14, 15)
@@ -71,7 +71,7 @@ def bev(pack: Pack):
         "bev_float_96": published_bev(panorama, published_grid(96, math.radians(170))),
         "bev_float_96_fov120_dty-20": published_bev(panorama, published_grid(96, math.radians(120)), -20),
         "bev_float_96_fov150_256x640": published_bev(wide, published_grid(96, math.radians(150))),
-        "bev_dataset_path_uint8": Within(published_bev_uint8(panorama), 1.0),  # truncation
+        "bev_dataset_path_uint8": CutDown(published_bev(panorama, grids["grid_a"]).clamp(0, 255).permute(1, 2, 0)),
         "calculate_distance_m": published_haversine_m(*here, *there).reshape(1),
         "gps2distance_m": published_arc_cosine_m(*np.float32(here), *np.float32(there)).reshape(1),
     }
