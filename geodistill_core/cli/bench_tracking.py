@@ -61,6 +61,7 @@ def _render_calibration(out: Console, result: dict[str, Any]) -> None:
     shown = table(f"fitted on {result['samples']} frames of {result['drives']} drives", "", "along", "across", "yaw")
     for name in ("scale", "innovation"):
         shown.add_row(name, *(f"{result[f'{name}_{axis}']:.2f}" for axis in ("along", "across", "yaw")))
+    shown.add_row("degrees of freedom", *[f"{result['degrees_of_freedom']:g}"] * 3)
     lateral, longitudinal = result["protection_lateral"], result["protection_longitudinal"]
     shown.add_row(f"protection, risk {result['risk']:g}", f"{longitudinal:.2f}", f"{lateral:.2f}", "")
     out.print(shown)

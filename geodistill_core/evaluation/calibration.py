@@ -204,9 +204,14 @@ def reliability_curve(levels: Iterable[float], points: int = 20) -> ReliabilityC
     )
 
 
-def ellipse_level(mahalanobis_sq: float) -> float:
-    """Probability of the 2-D Gaussian ellipse whose border has this squared Mahalanobis distance."""
-    return -math.expm1(-mahalanobis_sq / 2.0)
+def ellipse_level(mahalanobis_sq: float, degrees_of_freedom: float | None = None) -> float:
+    """Probability of the 2-D ellipse whose border has this squared Mahalanobis distance from the mean.
+
+    The distance is by the covariance, of a Gaussian or of Student's t with more than two degrees of freedom.
+    """
+    if degrees_of_freedom is None:
+        return -math.expm1(-mahalanobis_sq / 2.0)
+    return -math.expm1(-degrees_of_freedom / 2.0 * math.log1p(mahalanobis_sq / (degrees_of_freedom - 2.0)))
 
 
 def binomial_bounds(count: int, probability: float, confidence: float = 0.95) -> tuple[float, float]:

@@ -45,7 +45,8 @@ class TrackCalibration(_Strict):
     """What a track may claim, per axis of the vehicle, and the drives it was fitted on.
 
     `scale_*` multiply the particles' sigmas, `innovation_*` is the share of the heat maps' root mean square about the
-    track that joins them; `protection_*` are multiples of sigma that hold the error but for `risk`.
+    track that joins them; `protection_*` are multiples of sigma that hold the error but for `risk`. Errors follow
+    Student's t of that many `degrees_of_freedom` with the claimed covariance, a Gaussian where there are none.
     """
 
     scale_along: float = Field(gt=0, lt=100)
@@ -54,6 +55,7 @@ class TrackCalibration(_Strict):
     innovation_along: float = Field(ge=0, lt=100)
     innovation_across: float = Field(ge=0, lt=100)
     innovation_yaw: float = Field(ge=0, lt=100)
+    degrees_of_freedom: float | None = Field(default=None, gt=2, lt=1e6)
     protection_lateral: float = Field(gt=0, lt=1000)
     protection_longitudinal: float = Field(gt=0, lt=1000)
     risk: float = Field(default=0.01, gt=0, lt=1)

@@ -21,7 +21,8 @@ _LEAST_SIGMA_RAD = math.radians(2.7)
 class TrackedPose:
     """A pose on earth with covariance (3x3: east m, north m, yaw rad), motion, state and protection level.
 
-    `suspect` names the solution separation that failed, empty where none did.
+    Its error follows Student's t of so many degrees of freedom, None is a Gaussian; the covariance is that of the
+    error in both cases. `suspect` names the solution separation that failed, empty where none did.
     """
 
     stamp_ns: int
@@ -29,6 +30,7 @@ class TrackedPose:
     longitude: float
     yaw_enu_rad: float
     covariance: Array
+    degrees_of_freedom: float | None
     speed_mps: float
     yaw_rate_radps: float
     state: TrackState

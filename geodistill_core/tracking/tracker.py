@@ -257,6 +257,7 @@ class Tracker:
             pose.longitude,
             pose.yaw_enu_rad,
             pose.covariance,
+            None if self.calibration is None else self.calibration.degrees_of_freedom,
             summary.speed_mps,
             summary.yaw_rate_radps,
             self.state,

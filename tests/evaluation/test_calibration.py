@@ -142,6 +142,14 @@ def test_binomial_bounds_are_scipys_quantiles(count, probability):
     assert binomial_bounds(count, probability) == pytest.approx(tuple(expected))
 
 
+@pytest.mark.parametrize("dof", [2.5, 5.0, 40.0])
+def test_ellipse_level_of_students_t_is_that_of_the_f_distribution_of_its_scatter(dof):
+    for squared in (0.0, 0.4, 2.0, 9.0, 80.0):
+        # scatter is (dof - 2) / dof of the covariance
+        expected = stats.f.cdf(squared * dof / (dof - 2.0) / 2.0, 2, dof)
+        assert ellipse_level(squared, dof) == pytest.approx(expected, abs=1e-12)
+
+
 def test_ellipse_level_is_the_chi_square_distribution_with_two_dof():
     for value in (0.0, 0.5, 5.99, 30.0):
         assert ellipse_level(value) == pytest.approx(stats.chi2.cdf(value, 2))

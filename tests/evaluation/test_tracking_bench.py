@@ -13,7 +13,12 @@ from simulated import answer_off, truth_at
 
 from geodistill_core.errors import ConfigError, DatasetError
 from geodistill_core.evaluation.bench.tracking import TrackingBenchOptions
-from geodistill_core.evaluation.bench.tracking_calibration import fit_axis, fit_track_calibration, read_calibration
+from geodistill_core.evaluation.bench.tracking_calibration import (
+    fit_axis,
+    fit_student,
+    fit_track_calibration,
+    read_calibration,
+)
 from geodistill_core.evaluation.bench.tracking_frames import TrackedFrame, scored, write_frames
 from geodistill_core.evaluation.bench.tracking_jobs import in_order
 from geodistill_core.evaluation.bench.tracking_metrics import (
@@ -25,6 +30,7 @@ from geodistill_core.evaluation.bench.tracking_metrics import (
     independent_distance_m,
 )
 from geodistill_core.evaluation.bench.tracking_mount import MountError, mount_figures
+from geodistill_core.evaluation.calibration import ellipse_level
 from geodistill_core.localization.protection import ProtectionLevel
 
 SIGMA = np.array([0.5, 0.5, 0.02])
@@ -39,6 +45,7 @@ def frame(way_m=0.0, east_m=0.0, north_m=0.0, yaw_rad=0.0, state="tracking", sig
         "truth": truth,
         "state": state,
         "tracked": answer_off(truth, east_m, north_m, yaw_rad, np.diag(np.square(sigma))),
+        "degrees_of_freedom": None,
         "protection": ProtectionLevel(1.0, 2.0, 0.01),
         "suspect": "",
         "single": None,
@@ -154,6 +161,16 @@ def test_the_hpd_curve_of_honest_claims_is_the_diagonal_and_that_of_wide_ones_is
     assert honest["independent"] < 0.05 < 0.3 < wide["independent"]
 
 
+def test_the_hpd_curve_is_that_of_the_tails_that_were_claimed():
+    rng = np.random.default_rng(4)
+    tails = np.sqrt(3.0 / rng.chisquare(5.0, 2000))  # Student's t with 5 degrees of freedom and variance one
+    drive = [
+        frame(40.0 * k, *(SIGMA * tails[k] * rng.normal(size=3)), degrees_of_freedom=5.0) for k in range(len(tails))
+    ]
+    found = claim_figures([scored(drive)], 0.01)["hpd_deviation"]
+    assert max(found["independent"], found["metre_apart"]) < 0.03 < 0.07 < found["as_gaussian"]
+
+
 def test_sharpness_is_the_area_of_the_ellipse():
     claims = claim_figures([scored([frame(40.0 * k) for k in range(5)])], 0.01)
     area = math.pi * -2.0 * math.log(0.05) * 0.25
@@ -175,24 +192,39 @@ def test_an_axis_is_fitted_to_how_much_larger_its_errors_are():
     rng = np.random.default_rng(5)
     spread = rng.uniform(0.1, 0.5, 4000)
     error = 1.7 * spread * rng.normal(size=4000)
-    scale, _ = fit_axis(error, spread**2, np.full(4000, 1e-6), 0.0, 0.001)
+    scale, _ = fit_axis(error, spread**2, np.full(4000, 1e-6), 0.0, 0.001, np.ones(4000))
     assert scale == pytest.approx(1.7, rel=0.08)
 
 
-def test_one_outlier_in_a_hundred_widens_the_claims_of_the_others_by_a_tenth_at_most():
+@pytest.mark.parametrize(("dof", "near"), [(4.0, (3.0, 5.0)), (8.0, (6.0, 10.0)), (1e6, (30.0, 100.0))])
+def test_errors_with_heavy_tails_are_told_from_gaussian_ones_and_their_covariance_is_found(dof, near):
     rng = np.random.default_rng(7)
-    spread = rng.uniform(0.1, 0.5, 4000)
-    error = spread * rng.normal(size=4000)
-    error[::100] = 20.0 * spread[::100]  # the plain likelihood would ask for a scale of 2.2
-    scale, _ = fit_axis(error, spread**2, np.full(4000, 1e-6), 0.0, 0.001)
-    assert scale == pytest.approx(1.0, rel=0.1)
+    spread = rng.uniform((0.1, 0.1, 0.01), (0.5, 0.5, 0.03), (3000, 3))
+    shape = np.diag([1.7, 1.0, 0.8]) ** 2 * (dof - 2.0) / dof
+    errors = spread * stats.multivariate_t(shape=shape, df=dof, seed=8).rvs(3000)
+    scales, _, found = fit_student(errors, spread**2, np.full((3000, 3), 1e-6))
+    assert near[0] <= found <= near[1]
+    # a tenth where fourth moments are few: the covariance is known no better from 3 000 errors
+    assert scales == pytest.approx([1.7, 1.0, 0.8], rel=0.1)
+
+
+def test_few_outliers_do_not_widen_what_is_claimed_for_the_middle_of_all_errors():
+    rng = np.random.default_rng(9)
+    spread = rng.uniform((0.1, 0.1, 0.01), (0.5, 0.5, 0.03), (3000, 3))
+    errors = spread * rng.normal(size=(3000, 3))
+    errors[::100] *= 20.0
+    scales, _, dof = fit_student(errors, spread**2, np.full((3000, 3), 1e-6))
+    squares = np.square(errors / spread / scales)[:, :2].sum(axis=1)
+    levels = [ellipse_level(s, dof) for s in squares]
+    # a Gaussian of the same second moments (2.2 times as wide) would hold nearly all in its middle half
+    assert np.mean(np.array(levels) < 0.5) == pytest.approx(0.5, abs=0.07)
 
 
 def test_an_error_that_only_the_innovations_tell_of_is_fitted_to_them():
     rng = np.random.default_rng(6)
     innovation = rng.uniform(0.5, 2.0, 4000)
     error = 0.4 * innovation * rng.normal(size=4000)
-    _, share = fit_axis(error, np.full(4000, 1e-6), innovation**2, 0.0, 0.001)
+    _, share = fit_axis(error, np.full(4000, 1e-6), innovation**2, 0.0, 0.001, np.ones(4000))
     assert share == pytest.approx(0.4, rel=0.08)
 
 

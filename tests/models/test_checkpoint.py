@@ -157,6 +157,14 @@ def test_a_manifest_of_before_scales_and_protection_still_loads(folder):
     assert found.protection_lateral is found.protection_longitudinal is found.date is None
 
 
+def test_a_track_that_was_calibrated_without_tails_is_gaussian(folder):
+    edit(folder, tracking=TRACKING)
+    assert load_checkpoint(folder)[1].tracking.degrees_of_freedom is None
+    edit(folder, tracking=TRACKING | {"degrees_of_freedom": 2.0})  # has no covariance
+    with pytest.raises(CheckpointError, match="degrees_of_freedom"):
+        load_checkpoint(folder)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"scale_along": 0.0}, {"scale_yaw": -1.0}, {"risk": 1.0}, {"protection_lateral": 0.0}, {"date": "yesterday"}],

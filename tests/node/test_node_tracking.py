@@ -35,6 +35,7 @@ def test_track_is_acquired_and_its_pose_carries_the_images_stamp(drive):
     assert not P[2:5, [0, 1, 5]].any()
     values = drive.status()[1]["values"]
     assert values["track.state"] == "tracking" and float(values["track.protection_lateral_m"]) > 0.0
+    assert values["track.degrees_of_freedom"] == "inf"  # nothing else was calibrated
 
 
 def test_image_alone_is_asked_and_gnss_counts_once(drive):

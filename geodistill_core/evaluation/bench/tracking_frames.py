@@ -19,9 +19,10 @@ from geodistill_core.tracking.states import FOLLOWING
 class TrackedFrame:
     """The track and the single image at one stamp, against the truth.
 
-    `way_m` is how far the vehicle had driven. `tracked` is the track's claim, its status the track's state; `single`
-    what the image said with the Gaussian prior of the GNSS, None without a fix. `spread_sq` and `innovation_sq` are
-    what the claim is made of, squared, along, across and in yaw; None without a track.
+    `way_m` is how far the vehicle had driven. `tracked` is the track's claim, its status the track's state;
+    `degrees_of_freedom` are those claimed for its error, None is a Gaussian. `single` is what the image said with the
+    Gaussian prior of the GNSS, None without a fix. `spread_sq` and `innovation_sq` are what the claim is made of,
+    squared, along, across and in yaw; None without a track.
     """
 
     stamp_ns: int
@@ -29,6 +30,7 @@ class TrackedFrame:
     truth: Truth
     state: str
     tracked: PoseAnswer | None
+    degrees_of_freedom: float | None
     protection: ProtectionLevel | None
     suspect: str
     single: PoseAnswer | None

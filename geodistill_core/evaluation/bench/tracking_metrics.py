@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -130,7 +130,11 @@ def claim_figures(drives: Sequence[Sequence[ScoredFrame]], risk: float) -> dict[
             "by_axis": _by_axis(independent),
         },
         "coverage": _coverage(independent),
-        "hpd_deviation": {"metre_apart": _deviation(dense), "independent": _deviation(independent)},
+        "hpd_deviation": {
+            "metre_apart": _deviation(dense, _as_claimed),
+            "independent": _deviation(independent, _as_claimed),
+            "as_gaussian": _deviation(independent, _as_gaussian),
+        },
         "sharpness": _sharpness(dense),
         "protection": {axis: _protection(dense, independent, axis, risk) for axis in ("lateral", "longitudinal")},
     }
@@ -165,10 +169,16 @@ def _coverage(frames: Sequence[ScoredFrame]) -> dict[str, Any]:
     }
 
 
-def _deviation(frames: Sequence[ScoredFrame]) -> float | None:
-    if not frames:
-        return None
-    return reliability_curve(ellipse_level(one.errors.position_mahalanobis_sq) for one in frames).max_deviation
+def _as_claimed(one: ScoredFrame) -> float:
+    return ellipse_level(one.errors.position_mahalanobis_sq, one.frame.degrees_of_freedom)
+
+
+def _as_gaussian(one: ScoredFrame) -> float:
+    return ellipse_level(one.errors.position_mahalanobis_sq)
+
+
+def _deviation(frames: Sequence[ScoredFrame], level: Callable[[ScoredFrame], float]) -> float | None:
+    return reliability_curve(map(level, frames)).max_deviation if frames else None
 
 
 def _sharpness(frames: Sequence[ScoredFrame]) -> dict[str, Any]:

@@ -173,6 +173,7 @@ class _Loop:
             truth=truth,
             state=tracker.state.value,
             tracked=answer,
+            degrees_of_freedom=pose.degrees_of_freedom if pose else None,
             protection=pose.protection if pose else None,
             suspect=pose.suspect if pose else "",
             single=single,

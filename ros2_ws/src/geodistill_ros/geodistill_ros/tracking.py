@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -155,6 +156,7 @@ class Track:
             values["track.suspect"] = newest.suspect
             values["track.protection_lateral_m"] = f"{newest.protection.lateral_m:.3f}"
             values["track.protection_longitudinal_m"] = f"{newest.protection.longitudinal_m:.3f}"
+            values["track.degrees_of_freedom"] = f"{newest.degrees_of_freedom or math.inf:g}"
             values["track.protection_risk"] = f"{newest.protection.risk:g}"
         return values
 

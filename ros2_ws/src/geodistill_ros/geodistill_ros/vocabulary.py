@@ -90,6 +90,7 @@ KEYS: dict[str, str] = {
     "track.gnss_bias_*": "what the receiver is off by, metres east and north, as estimated",
     "track.gnss_share": "how much the newest fix counted: 1 as expected, towards 0 as an outlier",
     "track.protection_*": "metres across and along the vehicle that the error passes with the risk stated",
+    "track.degrees_of_freedom": "of Student's t with the published covariance, the law of errors; `inf` is a Gaussian",
     "track.priors_set": "poses taken from `initialpose`",
     "track.priors_refused": "poses of another frame, without numbers or variances, or before there is a datum",
     "latency_ms.*": "median and 90th percentile from arrival to pose, over the last 100 images",
