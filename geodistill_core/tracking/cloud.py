@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from geodistill_core.geometry.angles import wrap
+from geodistill_core.tracking.ambiguity import Ambiguity
 from geodistill_core.tracking.config import TrackerConfig
 from geodistill_core.tracking.gnss_belief import GnssBelief
 from geodistill_core.tracking.heat import Evidence
@@ -48,6 +49,7 @@ class Cloud:
         self.particles = Particles(config, self._rng)
         self.belief = GnssBelief(config)
         self.gnss_share = 1.0
+        self._ambiguity = Ambiguity()
         self._fix: Array | None = None
         self._way_m = 0.0
 
@@ -105,9 +107,11 @@ class Cloud:
         """The receiver's bias [2] in metres, east and north."""
         return np.asarray(self.particles.weights() @ self.particles.state[:, BIAS_EAST : BIAS_EAST + 2])
 
-    def summary(self) -> Summary:
-        """The heaviest mode and its spread."""
-        return summarize(self.particles)
+    def summary(self, proof: float = 0.0) -> Summary:
+        """The heaviest mode and its spread, after images that gave so much proof of it."""
+        found = summarize(self.particles)
+        self._ambiguity.learn(found.elsewhere, proof)
+        return replace(found, covariance=found.covariance - found.elsewhere + self._ambiguity.covariance)
 
     def _look_elsewhere(self, evidence: Evidence, share: float, fix: Array | None) -> None:
         """Give the places that the image alone speaks for a share of the weight."""

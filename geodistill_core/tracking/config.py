@@ -61,6 +61,10 @@ class TrackerConfig:
     dwell_s: float = 1.0
     max_gap_s: float = 20.0
 
+    def proof(self, distance_m: float, seconds: float) -> float:
+        """How much of the proof that a place asks for, until it is believed, comes with a step."""
+        return distance_m / self.converged_distance_m + seconds / self.converged_s
+
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)

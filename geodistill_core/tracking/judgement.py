@@ -48,7 +48,7 @@ class Judge:
         contradicted_s = (stamp_ns - self._agreed_ns) * 1e-9
         following = self.machine.state in FOLLOWING
         vague = self._vague(summary, claimed, spread_m)
-        step = motion.distance_m / config.converged_distance_m + motion.seconds / config.converged_s
+        step = config.proof(motion.distance_m, motion.seconds)
         self._proof = max(0.0, self._proof - step) if vague else self._proof + step
         if spread_m > config.lost_m and (following or stamp_ns - self._begun_ns > config.max_gap_s * 1e9):
             self.machine.enter(

@@ -42,4 +42,5 @@ def carried(summary: Summary, motion: Motion, config: TrackerConfig) -> Summary:
         summary.mass,
         summary.speed_mps if motion.speed_mps is None else motion.speed_mps,
         summary.yaw_rate_radps if motion.yaw_rate_radps is None else motion.yaw_rate_radps,
+        summary.elsewhere,
     )

@@ -20,13 +20,17 @@ _NEGLIGIBLE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Pose [3] (east m, north m, yaw rad) of the heaviest mode, covariance [3, 3] about it, mass, speed, yaw rate."""
+    """Pose [3] (east m, north m, yaw rad) of the heaviest mode, covariance [3, 3] about it, mass, speed, yaw rate.
+
+    `elsewhere` [3, 3] is the part of the covariance that other modes add.
+    """
 
     pose: Array
     covariance: Array
     mass: float
     speed_mps: float
     yaw_rate_radps: float
+    elsewhere: Array
 
     @property
     def spread_m(self) -> float:
@@ -46,10 +50,11 @@ def summarize(particles: Particles) -> Summary:
     here = weight * near / mass
     yaw = math.atan2(here @ np.sin(X[:, YAW]), here @ np.cos(X[:, YAW]))
     pose = np.array([*center, yaw])
-    claimed = here if 1.0 - mass < _NEGLIGIBLE else weight
     off = deviations(X, pose)
-    covariance = (off * claimed[:, None]).T @ off
-    return Summary(pose, covariance, mass, float(here @ X[:, SPEED]), float(here @ X[:, YAW_RATE]))
+    covariance = (off * here[:, None]).T @ off
+    elsewhere = (off * (weight * ~near)[:, None]).T @ off if 1.0 - mass >= _NEGLIGIBLE else np.zeros((3, 3))
+    speed, yaw_rate = float(here @ X[:, SPEED]), float(here @ X[:, YAW_RATE])
+    return Summary(pose, covariance + elsewhere, mass, speed, yaw_rate, elsewhere)
 
 
 def _spread_m(position: Array, weight: Array) -> float:

@@ -224,7 +224,10 @@ class Tracker:
         """Summarise the particles at a time, and judge the state."""
         assert self._cloud is not None
         last, seconds = self._summary, (stamp_ns - self._stamp_ns) * 1e-9
-        self._summary, self._stamp_ns = self._cloud.summary(), stamp_ns
+        following, proof = self.state in FOLLOWING, self.config.proof(motion.distance_m, motion.seconds)
+        # what is being acquired is proved before it is claimed
+        self._summary = self._cloud.summary((proof if image else 0.0) if following else math.inf)
+        self._stamp_ns = stamp_ns
         claimed = self._checked(self._summary)
         if self._seen is not None:
             offset = in_vehicle_axes(self._seen - self._summary.pose, float(self._summary.pose[2]))

@@ -72,5 +72,5 @@ def test_turning_and_moving_a_plane_keeps_what_the_particles_say_of_each_other()
 
 
 def test_a_summary_at_the_same_time_is_itself():
-    summary = Summary(np.array([1.0, 2.0, 0.5]), np.eye(3), 1.0, 8.0, 0.1)
+    summary = Summary(np.array([1.0, 2.0, 0.5]), np.eye(3), 1.0, 8.0, 0.1, np.zeros((3, 3)))
     assert carried(summary, Motion(0.0), TrackerConfig()) is summary
