@@ -28,6 +28,7 @@ from geodistill_core.evaluation.bench.tracking_metrics import (
     claim_figures,
     drive_figures,
     independent_distance_m,
+    sub_samplings,
 )
 from geodistill_core.evaluation.bench.tracking_mount import MountError, mount_figures
 from geodistill_core.evaluation.calibration import ellipse_level
@@ -150,9 +151,11 @@ def test_coverage_counts_the_truths_within_the_position_ellipse():
     radius = math.sqrt(-2.0 * math.log(0.05)) * 0.5
     frames = [frame(40.0 * k, east_m=radius * (0.99 if k < 9 else 1.01)) for k in range(10)]
     claims = claim_figures([scored(frames)], 0.01)
-    # the errors of this drive are alike, so that only every third frame counts
-    assert claims["independent"]["frames"] == 4
-    assert claims["coverage"]["0.95"]["share"] == 0.75 and claims["coverage"]["0.99"]["share"] == 1.0
+    # errors of this drive are alike, so that every third frame counts: of 20 sub-samplings the first holds the frames
+    # 0, 3, 6 and 9, eight hold 1, 4 and 7, eight 2, 5 and 8, three 3, 6 and 9; only frame 9 is outside of its ellipse
+    assert (claims["independent"]["frames"], claims["independent"]["sub_samplings"]) == (3, 20)
+    assert claims["coverage"]["0.95"]["share"] == pytest.approx(57 / 61) and claims["coverage"]["0.99"]["share"] == 1.0
+    assert claims["one_sub_sampling"]["coverage_95"] == [pytest.approx(2 / 3), 1.0]
 
 
 def test_the_hpd_curve_of_honest_claims_is_the_diagonal_and_that_of_wide_ones_is_not():
@@ -169,6 +172,19 @@ def test_the_hpd_curve_is_that_of_the_tails_that_were_claimed():
     ]
     found = claim_figures([scored(drive)], 0.01)["hpd_deviation"]
     assert max(found["independent"], found["metre_apart"]) < 0.03 < 0.07 < found["as_gaussian"]
+
+
+def test_figures_are_those_of_all_sub_samplings_and_bounds_those_of_one():
+    drives = [scored(random_drive(seed, 400, 2.0, keep=0.8)) for seed in range(3)]
+    distance_m, _ = independent_distance_m(drives)
+    samples = sub_samplings(drives, distance_m)
+    claims = claim_figures(drives, 0.01)
+    count = claims["independent"]["frames"]
+    assert len(samples) == distance_m / 5.0 and count == pytest.approx(3 * 800 / distance_m, rel=0.05)
+    means = [np.mean([one.errors.nees for one in sample]) for sample in samples]
+    assert claims["nees"]["mean"] == pytest.approx(np.mean(means), rel=0.02)
+    assert claims["nees"]["bounds"] == pytest.approx(chi_square_mean_bounds(count, 3))
+    assert claims["one_sub_sampling"]["nees"] == pytest.approx([min(means), max(means)])
 
 
 def test_sharpness_is_the_area_of_the_ellipse():

@@ -107,37 +107,67 @@ def chi_square_mean_bounds(count: int, dof: int, confidence: float = 0.95) -> tu
     return low, high
 
 
+def sub_samplings(drives: Sequence[Sequence[ScoredFrame]], distance_m: float) -> list[list[ScoredFrame]]:
+    """Frames `distance_m` apart, once for each start: 0 m, 5 m and so on after a drive's first frame."""
+    return [
+        [
+            one
+            for drive in drives
+            for one in apart([late for late in drive if late.frame.way_m - drive[0].frame.way_m >= start_m], distance_m)
+        ]
+        for start_m in np.arange(0.0, distance_m, _LAG_STEP_M)
+    ]
+
+
 def claim_figures(drives: Sequence[Sequence[ScoredFrame]], risk: float) -> dict[str, Any]:
     """Whether covariances and protection levels hold, over the drives' independent frames and over those a metre
-    apart."""
+    apart.
+
+    Which frames of a drive are taken for independent is chance: figures are those of all sub-samplings together, bounds
+    those of as many frames as one of them has. `one_sub_sampling` tells how far single ones lie apart.
+    """
     distance_m, left = independent_distance_m(drives)
-    independent = [one for drive in drives for one in apart(drive, distance_m)]
+    samples = [sample for sample in sub_samplings(drives, distance_m) if sample]
+    pooled = [one for sample in samples for one in sample]
+    count = round(len(pooled) / len(samples)) if samples else 0
     dense = [one for drive in drives for one in apart(drive, 1.0)]
-    nees = np.array([one.errors.nees for one in independent])
+    nees = np.array([one.errors.nees for one in pooled])
     return {
         "independent": {
             "distance_m": distance_m,
             "correlation_left": left,
-            "frames": len(independent),
+            "frames": count,
+            "sub_samplings": len(samples),
             "metre_apart": len(dense),
         },
         "nees": {
             "dof": DOF,
             "mean": float(nees.mean()) if nees.size else None,
-            "bounds": list(chi_square_mean_bounds(len(nees), DOF)) if nees.size else None,
+            "bounds": list(chi_square_mean_bounds(count, DOF)) if nees.size else None,
             "median": float(np.median(nees)) if nees.size else None,
             "p95": float(np.percentile(nees, 95)) if nees.size else None,
-            "by_axis": _by_axis(independent),
+            "by_axis": _by_axis(pooled),
         },
-        "coverage": _coverage(independent),
+        "coverage": _coverage(pooled, count),
         "hpd_deviation": {
             "metre_apart": _deviation(dense, _as_claimed),
-            "independent": _deviation(independent, _as_claimed),
-            "as_gaussian": _deviation(independent, _as_gaussian),
+            "independent": _deviation(pooled, _as_claimed),
+            "as_gaussian": _deviation(pooled, _as_gaussian),
         },
+        "one_sub_sampling": _from_to(samples),
         "sharpness": _sharpness(dense),
-        "protection": {axis: _protection(dense, independent, axis, risk) for axis in ("lateral", "longitudinal")},
+        "protection": {axis: _protection(dense, pooled, axis, risk, count) for axis in ("lateral", "longitudinal")},
     }
+
+
+def _from_to(samples: Sequence[Sequence[ScoredFrame]]) -> dict[str, list[float | None]]:
+    """Least and largest figure of single sub-samplings."""
+    figures: dict[str, list[Any]] = {
+        "nees": [np.mean([one.errors.nees for one in sample]) for sample in samples],
+        "coverage_95": [_coverage(sample, len(sample))["0.95"]["share"] for sample in samples],
+        "hpd_deviation": [_deviation(sample, _as_claimed) for sample in samples],
+    }
+    return {name: [min(found, default=None), max(found, default=None)] for name, found in figures.items()}
 
 
 def _by_axis(frames: Sequence[ScoredFrame]) -> dict[str, float | None]:
@@ -157,13 +187,13 @@ def _sigma_yaw_rad(one: ScoredFrame) -> float:
     return math.sqrt(float(one.frame.tracked.covariance[2, 2]))
 
 
-def _coverage(frames: Sequence[ScoredFrame]) -> dict[str, Any]:
-    """Share of truths within the position ellipses, and where that of honest ellipses would lie (95 %)."""
+def _coverage(frames: Sequence[ScoredFrame], count: int) -> dict[str, Any]:
+    """Share of truths within the position ellipses, and where that of `count` honest ellipses would lie (95 %)."""
     squares = [one.errors.position_mahalanobis_sq for one in frames]
     return {
         f"{level:g}": {
             "share": share_within(squares, ellipse_quantile_sq(level)),
-            "bounds": list(binomial_bounds(len(frames), level)) if frames else None,
+            "bounds": list(binomial_bounds(count, level)) if frames else None,
         }
         for level in COVERAGE_LEVELS
     }
@@ -196,18 +226,18 @@ def _sharpness(frames: Sequence[ScoredFrame]) -> dict[str, Any]:
 
 
 def _protection(
-    dense: Sequence[ScoredFrame], independent: Sequence[ScoredFrame], axis: str, risk: float
+    dense: Sequence[ScoredFrame], pooled: Sequence[ScoredFrame], axis: str, risk: float, count: int
 ) -> dict[str, Any]:
     """How often the error passes the level, beside the risk that is stated, and how large the level is."""
 
     def beyond(frames: Sequence[ScoredFrame]) -> list[bool]:
         return [abs(getattr(one.errors, f"{axis}_m")) > getattr(one.frame.protection, f"{axis}_m") for one in frames]
 
-    violated, apart_ = beyond(dense), beyond(independent)
+    violated, far_apart = beyond(dense), beyond(pooled)
     return {
         "risk": risk,
         "violated": float(np.mean(violated)) if violated else None,
-        "violated_independent": int(np.sum(apart_)),
-        "expected_at_most": binomial_bounds(len(apart_), risk)[1] * len(apart_) if apart_ else None,
+        "violated_independent": float(np.mean(far_apart)) * count if far_apart else 0.0,
+        "expected_at_most": binomial_bounds(count, risk)[1] * count if far_apart else None,
         "level_m": spread([getattr(one.frame.protection, f"{axis}_m") for one in dense]),
     }
