@@ -74,8 +74,11 @@ def test_a_drive_too_short_to_measure_is_refused(geodistill):
     assert done.code == 2 and "frames 4" in done.err
 
 
+SHORT = ("--seconds", "2", "--drives", "1", "--rounds", "1", "--jobs", "1")
+
+
 def test_a_drive_is_tracked_and_its_frames_are_written(geodistill, checkpoint, tmp_path):
-    arguments = ("--model", checkpoint, "--seconds", "2", "--drives", "1", "--no-mount", "--out", str(tmp_path))
+    arguments = ("--model", checkpoint, *SHORT, "--no-mount", "--out", str(tmp_path))
     done = geodistill("bench", "tracking", *arguments, "--json", "-")
     assert done.code == 0, done.err
     result = json.loads(done.out)
@@ -98,9 +101,7 @@ def test_a_drive_is_tracked_and_its_frames_are_written(geodistill, checkpoint, t
 
 def test_too_short_a_calibration_drive_is_refused_with_a_sentence(geodistill, checkpoint, tmp_path):
     path = tmp_path / "calibration.json"
-    done = geodistill(
-        "bench", "tracking", "--model", checkpoint, "--seconds", "2", "--drives", "1", "--calibrate", str(path)
-    )
+    done = geodistill("bench", "tracking", "--model", checkpoint, *SHORT, "--calibrate", str(path))
     assert done.code != 0 and "too few" in done.err
     assert not path.exists()
 

@@ -48,10 +48,10 @@ class TrackingBenchOptions:
 
     model: str = "tiny"
     runtime: str = "torch"
-    rounds: int = 1
+    rounds: int = 4
     drives: int | None = None
     seconds: float = 180.0
-    jobs: int = 1
+    jobs: int = 2
     calibration: TrackCalibration | None = None
     out: Path | None = None
     mount: bool = True
