@@ -130,4 +130,8 @@ def read_calibration(path: Path) -> TrackCalibration:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}; write a calibration with --calibrate") from error
     except ValidationError as error:
-        raise ConfigError(f"{path} is no calibration of a track: {error}; write one with --calibrate") from error
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ConfigError(
+            f"{path} is no calibration of a track: {where}: {first['msg']}; write one with --calibrate"
+        ) from error
