@@ -6,12 +6,13 @@ import math
 import numpy as np
 import pytest
 
+from geodistill_core.tracking import TrackedLocalizer, Tracker, TrackState
 from geodistill_core.tracking.ambiguity import Ambiguity
 from geodistill_core.tracking.cloud import Cloud, Place
 from geodistill_core.tracking.config import TrackerConfig
 from geodistill_core.tracking.heat import Evidence
 from geodistill_core.tracking.motion import Motion
-from tests.tracking.world import FRAME, heatmap_of
+from tests.tracking.world import CALIBRATION, FRAME, Driving, Painter, heatmap_of, straight
 
 APART_M, OTHER = 10.0, 0.3
 
@@ -64,6 +65,19 @@ def test_a_place_that_was_proved_is_claimed_as_narrow_as_its_particles(torn):
     torn.summary()
     decided(torn)
     assert along_m(torn.summary(proof=math.inf)) < 1.0
+
+
+def test_a_track_proves_a_place_by_the_way_of_images_and_one_that_is_acquired_claims_no_old_ones(monkeypatch):
+    told, summary = [], Cloud.summary
+    monkeypatch.setattr(Cloud, "summary", lambda cloud, proof=0.0: told.append(proof) or summary(cloud, proof))
+    tracker = Tracker(calibration=CALIBRATION)
+    drive = Driving(TrackedLocalizer(Painter(), tracker), straight(8.0)).drive(12.0)
+    assert told[0] == math.inf and tracker.state is TrackState.TRACKING
+    # 2 m of the 25 m and a quarter of the 20 s
+    assert told[-1] == pytest.approx(2.0 / 25.0 + 0.25 / 20.0, rel=0.02)
+    drive.tracked.localizer.modes = lambda truth: []  # says nothing
+    drive.drive(1.0)
+    assert told[-1] == 0.0
 
 
 def test_new_places_replace_the_memory_of_old_ones_that_were_closer():
