@@ -70,7 +70,7 @@ def log_likelihoods(
     yaw = torch.from_numpy(yaw_enu_rad).float().unsqueeze(0)
 
     def calibrated(ground: Any) -> Array:
-        return np.asarray(network.match(ground, map_features, yaw)[0].double().numpy() / temperature)
+        return np.asarray(np.divide(network.match(ground, map_features, yaw)[0].numpy(), temperature, dtype=np.float64))
 
     seen = network.prepare_ground(image)
     if len(offset_m) == 1 and offset_m[0] == 0.0:

@@ -148,7 +148,7 @@ class Localizer:
         tile, map_features = tiles.around(prior.point)
         yaw = self._yaw_hypotheses(prior)
         log_p = log_likelihood(network, image, map_features, yaw, self._temperature)
-        log_p = log_p + self._log_orientation(image, prior, yaw)[:, None, None]
+        log_p += self._log_orientation(image, prior, yaw)[:, None, None]
         heatmap = self._posterior(log_p, prior, tile, yaw)
         return estimate(heatmap, tile, image.stamp_ns, self.estimate_config)
 
@@ -212,7 +212,7 @@ class Localizer:
         return prior.yaw_enu_rad + step * np.arange(-reach, reach + 1)
 
     def _posterior(self, log_p: Array, prior: Prior, tile: MapTile, yaw: Array) -> HeatMap:
-        """Softmax of log-likelihoods [Y, P, P] plus the log prior."""
+        """Softmax of log-likelihoods [Y, P, P], to which the log prior is added in place."""
         likeliest = log_p.max()  # NaN where any is
         if np.isneginf(likeliest):
             raise MapError(
@@ -223,7 +223,7 @@ class Localizer:
             raise NotFiniteError("the network returned NaN or infinite logits; check the checkpoint and the runtime")
         grid = self._on_grid(log_p, tile, yaw)
         if self.config.prior == "gaussian":
-            log_p = log_p + self.log_prior(prior, grid)
+            log_p += self.log_prior(prior, grid)
         return posterior(log_p, grid)
 
     def _on_grid(self, values: Array, tile: MapTile, yaw: Array) -> HeatMap:
@@ -239,7 +239,8 @@ class Localizer:
         at_east, at_north = LocalFrame(grid.center).to_enu(prior.latitude, prior.longitude)
         distance_sq = (north[:, None] - at_north) ** 2 + (east[None, :] - at_east) ** 2
         yaw_sq = (grid.yaw_enu_rad - prior.yaw_enu_rad) ** 2
-        return -0.5 * (distance_sq[None] / prior.sigma_m**2 + (yaw_sq / prior.sigma_yaw_rad**2)[:, None, None])
+        over_position, over_yaw = distance_sq / (-2 * prior.sigma_m**2), yaw_sq / (-2 * prior.sigma_yaw_rad**2)
+        return np.asarray(over_position + over_yaw[:, None, None])
 
     def fingerprint(self) -> str:
         """Identifies model and settings in reports, wherever checkpoints lie."""
