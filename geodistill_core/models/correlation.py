@@ -140,8 +140,19 @@ def _box_sums(integral: Tensor, cells: int) -> Tensor:
 
 def _matching(spectra: Tensor, templates: Tensor, positions: int) -> Tensor:
     pieces = _pieces(spectra, templates) if templates.dim() > 3 else [(spectra, templates)]
-    found = [_valid((s * _spectrum(t, s.shape[-1])).sum(dim=-3), positions) for s, t in pieces]
+    found = [_valid(_summed_product(s, _spectrum(t, s.shape[-1])), positions) for s, t in pieces]
     return found[0] if len(found) == 1 else torch.cat(found, dim=-3)
+
+
+def _summed_product(spectra: Tensor, templates: Tensor) -> Tensor:
+    """The sum over channels, one after the other where no gradient is asked for: products are not kept."""
+    if torch.is_grad_enabled():
+        return (spectra * templates).sum(dim=-3)
+    first, *others = zip(spectra.unbind(-3), templates.unbind(-3), strict=True)
+    total = torch.mul(*first)
+    for of_map, of_template in others:
+        total.addcmul_(of_map, of_template)
+    return total
 
 
 def _pieces(spectra: Tensor, templates: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

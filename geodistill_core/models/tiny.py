@@ -105,8 +105,7 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         width = volume.shape[-1]
         volume = across_seam(volume, 1)
         grid = torch.stack([(column * width + 1) / (width + 2) * 2 - 1, row * 2 - 1], dim=-1)
-        laid = F.grid_sample(volume, grid.flatten(1, 2), mode="bilinear", padding_mode="zeros", align_corners=False)
-        laid = laid.view(B, -1, Y, self.cells, self.cells).transpose(1, 2)
+        laid = torch.cat([_sampled(*each) for each in zip(volume.split(1), grid, strict=True)]).unflatten(0, (B, Y))
         in_disc = self.east_m.square() + self.north_m.square() <= (self.template_extent_m / 2) ** 2
         return laid[:, :, :-1], laid[:, :, -1] * in_disc
 
@@ -170,3 +169,8 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
     def _logits(self, similarity: Tensor, share: Tensor) -> Tensor:
         # rounding of the share must not touch what lies wholly on the map, and -inf must stay what it is
         return similarity * (self.log_scale.exp() * (share * _WHOLE).clamp(_MIN_VISIBLE_SHARE, 1.0))
+
+
+def _sampled(volume: Tensor, grid: Tensor) -> Tensor:
+    """[Y, C, k, k] of one image's [1, C, h, w] at grids [Y, k, k, 2], each an entry of the batch: threads share those."""
+    return F.grid_sample(volume.expand(len(grid), -1, -1, -1), grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -2,8 +2,8 @@
 """Which back end runs a network: the best of those that are there and pass the parity gate, or the one named.
 
 `auto` tries TensorRT, ONNX Runtime, OpenVINO and torch in this order; where torch has a GPU, the back ends of the
-processor are left out. On processors that multiply in bf16, OpenVINO, which has them do so, comes before ONNX Runtime.
-What was not taken is told with its reason, wherever the choice is told.
+processor are left out. On processors that are fast in bf16, OpenVINO, which has them use it, comes before ONNX Runtime.
+One that turns out slower than torch on this machine is not taken. What was not taken is told with its reason, wherever the choice is told.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from geodistill_core.runtime.build import BUILT_NAME, model_hash, start_build
 from geodistill_core.runtime.cache import EngineCache, EngineKey, Say, default_cache_folder
 from geodistill_core.runtime.child import BuildStoppedError
 from geodistill_core.runtime.network import CompiledNetwork
+from geodistill_core.runtime.pace import SLOWEST, times_as_long
 from geodistill_core.runtime.profile import Profile
 
 Rung = Literal["tensorrt", "onnxruntime", "openvino", "torch"]
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
-    """A back end by name, or `auto`; a precision, or `auto`: bf16 on GPUs and for OpenVINO on processors that have it,
+    """A back end by name, or `auto`; a precision, or `auto`: bf16 on GPUs and for OpenVINO on processors that are fast in it,
     otherwise fp32.
 
     Engines are kept below `cache` (None: the user's cache folder); a build may take `build_limit_s`.
@@ -132,7 +133,7 @@ def order(runtime: Runtime) -> tuple[Rung, ...]:
         return (runtime,)
     if device.has_gpu():
         return ("tensorrt", "torch")
-    if device.processor_has_bf16():
+    if device.fast_in_bf16():
         return ("tensorrt", "openvino", "onnxruntime", "torch")
     return ("tensorrt", "onnxruntime", "openvino", "torch")
 
@@ -143,7 +144,7 @@ def _wanted(work: Work, automatic: Precision) -> Precision:
 
 def _compiled_by(name: str, work: Work) -> _Running:
     """A network out of the cache, built if need be."""
-    in_bf16 = name == "tensorrt" or (name == "openvino" and device.processor_has_bf16())
+    in_bf16 = name == "tensorrt" or (name == "openvino" and device.fast_in_bf16())
     chosen, precision = backend(name), _wanted(work, "bf16" if in_bf16 else "fp32")
     if precision not in chosen.precisions:
         raise RuntimeBackendError(f"{name} has {', '.join(chosen.precisions)}, not {precision}; name one of these")
@@ -157,11 +158,23 @@ def _compiled_by(name: str, work: Work) -> _Running:
         device.versions(name),
     )
     build = partial(start_build, work.network, work.manifest, work.profile, name, precision)
-    return EngineCache(options.cache or default_cache_folder(), work.say).get(
+    running = EngineCache(options.cache or default_cache_folder(), work.say).get(
         key,
         partial(build, limit_s=options.build_limit_s, say=work.say, stop=work.stop),
         partial(_loaded, chosen, work),
     )
+    if options.runtime == "auto" and chosen.on_processor:
+        _check_pace(name, work, running)
+    return running
+
+
+def _check_pace(name: str, work: Work, running: _Running) -> None:
+    ratio = times_as_long(work.network, running.network, work.profile)
+    if ratio > SLOWEST:
+        raise RuntimeBackendError(
+            f"{name} in {running.precision} takes {ratio:.1f} times as long as torch on this processor (limit "
+            f"{SLOWEST:g}); name it to have it all the same"
+        )
 
 
 def _loaded(chosen: Backend, work: Work, folder: Path) -> _Running:

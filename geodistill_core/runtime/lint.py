@@ -2,7 +2,7 @@
 """What an exported graph must not hold, because one of the engines refuses it or computes something else.
 
 Operators are those that TensorRT's parser lists, less the ones with control flow, randomness or shapes that depend on
-values. The opset and the grids are limited because sampling went wrong there without a word.
+values, and less writes in place, which cost copies. The opset and the grids are limited because sampling went wrong there without a word.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAMES = """
     GatherElements GatherND Gemm GlobalAveragePool Greater GreaterOrEqual GridSample Identity InstanceNormalization
     IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max MaxPool Min Mod Mul Neg Not Or Pad Pow
     QuantizeLinear Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
-    Reshape Resize Round ScatterElements ScatterND Sigmoid Sign Sin Slice Softmax Softplus SpaceToDepth Split Sqrt
+    Reshape Resize Round ScatterElements Sigmoid Sign Sin Slice Softmax Softplus SpaceToDepth Split Sqrt
     Squeeze Sub Sum Tan Tanh Tile Transpose Unsqueeze Where Xor
 """
 _TENSORRT = frozenset(_NAMES.split())
@@ -70,6 +70,8 @@ def _of_nodes(graph: onnx.GraphProto, ranks: dict[str, int]) -> Iterator[str]:
     for node in graph.node:
         if node.op_type in ("DFT", "STFT"):
             yield f"a Fourier transform ({node.op_type}), which TensorRT has none of; leave it to torch"
+        elif node.op_type == "ScatterND":
+            yield f"{node.name}: a write in place (ScatterND), for which engines copy the whole; make a new tensor"
         elif node.op_type not in _TENSORRT:
             yield f"the operator {node.op_type}, which TensorRT does not read"
         elif node.op_type == "GridSample":

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from geodistill_core.errors import RuntimeBackendError
 from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision, deployed
-from geodistill_core.runtime.device import processor_has_bf16
+from geodistill_core.runtime.device import fast_in_bf16
 
 _SINK = "/sink_port_0"
 
@@ -34,7 +34,7 @@ class OpenVinoBackend:
         if precision not in self.precisions:
             raise RuntimeBackendError(f"OpenVINO has no {precision} on processors; ask for fp32, bf16 or int8")
         core = _core()
-        low = precision == "bf16" or (precision == "int8" and processor_has_bf16())
+        low = precision == "bf16" or (precision == "int8" and fast_in_bf16())
         try:
             compiled = core.compile_model(
                 core.read_model(str(onnx)),

@@ -65,7 +65,9 @@ def work(network, folder, runtime="auto", said=None, **options):
 
 
 CPUINFO = {
-    "model name : a\nflags : fpu avx512f avx512_bf16\n": True,
+    "vendor_id : AuthenticAMD\nmodel name : a\nflags : fpu avx512f avx512_bf16\n": True,
+    "vendor_id : GenuineIntel\nmodel name : a\nflags : fpu avx512f avx512_bf16\n": False,
+    "vendor_id : GenuineIntel\nmodel name : a\nflags : fpu avx512_bf16 amx_bf16\n": True,
     "model name : a\nflags : fpu amx_bf16 amx_tile\n": True,
     "Features : fp asimd bf16\n": True,
     "model name : a bf16\nflags : fpu avx512f avx512_bf16_x\n": False,
@@ -74,19 +76,19 @@ CPUINFO = {
 
 
 @pytest.mark.parametrize("text", CPUINFO)
-def test_a_processor_that_multiplies_in_bf16_says_so(text, tmp_path, monkeypatch):
+def test_a_processor_that_is_fast_in_bf16_is_known_by_what_it_says(text, tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(text)
     monkeypatch.setattr(device, "_CPUINFO", tmp_path / "cpuinfo")
-    assert device.processor_has_bf16() == CPUINFO[text]
+    assert device.fast_in_bf16() == CPUINFO[text]
 
 
 @pytest.fixture
 def without_bf16(monkeypatch):
-    monkeypatch.setattr(device, "processor_has_bf16", lambda: False)
+    monkeypatch.setattr(device, "fast_in_bf16", lambda: False)
 
 
-def test_where_the_processor_has_bf16_the_back_end_that_uses_it_comes_first(monkeypatch, network, tmp_path):
-    monkeypatch.setattr(device, "processor_has_bf16", lambda: True)
+def test_where_the_fast_in_bf16_the_back_end_that_uses_it_comes_first(monkeypatch, network, tmp_path):
+    monkeypatch.setattr(device, "fast_in_bf16", lambda: True)
     assert order("auto") == ("tensorrt", "openvino", "onnxruntime", "torch")
     pytest.importorskip("openvino")
     asked = []
@@ -153,6 +155,22 @@ def test_an_engine_is_built_once_for_its_gate_and_then_found(localizer, network,
     east_m, north_m = LocalFrame(eager.point).to_enu(answer.latitude, answer.longitude)
     assert np.hypot(east_m, north_m) < 0.05
     assert np.abs(answer.heatmap.probability - eager.heatmap.probability).max() < 1e-3
+
+
+@pytest.mark.usefixtures("without_bf16")
+def test_a_back_end_slower_than_torch_is_taken_by_name_only(network, tmp_path, absent, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    absent("tensorrt", "openvino")
+    monkeypatch.setattr(ladder, "times_as_long", lambda *asked: 1.9)
+    found, choice = compiled(work(network, tmp_path))
+    assert found is network
+    assert choice.facts()["runtime.not_onnxruntime"].startswith("onnxruntime in fp32 takes 1.9 times as long as torch")
+    _, choice = compiled(work(network, tmp_path, "onnxruntime"))
+    assert choice.runtime == "onnxruntime"
+    monkeypatch.setattr(ladder, "times_as_long", lambda *asked: 1.1)
+    _, choice = compiled(work(network, tmp_path))
+    assert choice.runtime == "onnxruntime"
 
 
 def test_other_weights_are_another_engine(network):

@@ -42,10 +42,11 @@ def test_a_plain_4_d_graph_of_opset_18_has_no_problem():
         (sampled(5, opset=20), "5-D"),
         (sampled(4, opset=20), "opset 20"),
         (one("NonZero"), "NonZero"),
+        (one("ScatterND"), "write in place"),
         (one("Relu", shape=("n", 3)), "not static"),
         (one("Abs", kind=TensorProto.DOUBLE), "fp64"),
     ],
-    ids=["grid of five axes", "later sampling", "shape from values", "dynamic shape", "fp64"],
+    ids=["grid of five axes", "later sampling", "shape from values", "write in place", "dynamic shape", "fp64"],
 )
 def test_lint_refuses(wrong, told):
     assert any(told in problem for problem in lint(wrong)), lint(wrong)

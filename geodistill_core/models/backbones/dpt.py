@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geodistill_core.models.backbones.fast_convolution import convolve, convolve_upsampled
+from geodistill_core.models.portable import is_portable
 
 _WIDTH = 512
 _OUTLETS = ((256, 256), (128, 64), (64, 16))
@@ -72,7 +73,7 @@ class _Rows:
         return _Rows(x, source.first * factor).since(first)
 
     def rectified(self) -> _Rows:
-        return _Rows(self.x.relu_(), self.first)
+        return _Rows(F.relu(self.x, inplace=not is_portable()), self.first)
 
     def __add__(self, other: _Rows) -> _Rows:
         return _Rows(self.x + other.since(self.first).x, self.first)

@@ -55,7 +55,7 @@ EFFICIENTNET_UNUSED_HEAD: tuple[str, ...] = (r"(^|\.)_conv_head\.", r"(?<!\d\.)_
 
 
 def _silu(x: Tensor) -> Tensor:
-    return F.silu(x, inplace=not x.requires_grad)
+    return F.silu(x, inplace=not (x.requires_grad or is_portable()))
 
 
 class ConvNorm(nn.Module):
@@ -129,6 +129,9 @@ class SpatialConv(ConvNorm):
         if self.mode == "reflect":
             return torch.as_tensor(self(x))
         columns = self.mode == "zeros"
+        if is_portable():
+            sides = (self.before, self.after)
+            return torch.as_tensor(self(F.pad(x, (*(sides if columns else (0, 0)), *sides))))
         if self.before == self.after:
             return torch.as_tensor(self(x, (self.before, self.before * columns)))
         # One output more than asked for at the start gives the uneven padding without a padded copy.
@@ -171,7 +174,7 @@ class MBConv(nn.Module):
         if self.training and self.drop > 0:
             kept = torch.rand(len(y), 1, 1, 1, device=y.device, dtype=y.dtype) >= self.drop
             y = y * kept / (1 - self.drop)
-        return torch.as_tensor(y + x if y.requires_grad else y.add_(x))
+        return torch.as_tensor(y + x if y.requires_grad or is_portable() else y.add_(x))
 
 
 class EfficientNet(nn.Module):

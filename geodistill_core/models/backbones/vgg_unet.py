@@ -89,7 +89,12 @@ def conv3x3(in_channels: int, out_channels: int, *, bias: bool = False) -> nn.Co
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, skip: int) -> Tensor:
-    """A 3x3 convolution without its first `skip` (0, 1) rows, the way that is fastest for its width."""
+    """A 3x3 convolution without its first `skip` (0, 1) rows, the way that is fastest for its width.
+
+    In portable form the row is not padded for instead of taken away: engines pad while they convolve, but copy slices.
+    """
+    if is_portable():
+        return F.conv2d(F.pad(x, (1, 1, 1 - skip, 1)), weight, bias)
     if weight.shape[0] * weight.shape[1] < _WIDE_KERNELS:
         return F.conv2d(x, weight, bias, padding=1)[:, :, skip:]
     return convolve(x.permute(0, 2, 3, 1), weight, bias, skip).permute(0, 3, 1, 2)
@@ -107,7 +112,7 @@ def _convolve(layer: nn.Conv2d, band: Band) -> Band:
 
 
 def _rectify_in_place(band: Band) -> Band:
-    return Band(F.relu_(band.values), band.top)
+    return Band(F.relu(band.values, inplace=not is_portable()), band.top)
 
 
 def _pool(band: Band) -> Band:

@@ -44,7 +44,7 @@ class InputParameters(BaseModel):
     )
     runtime_precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = parameter(
         "auto",
-        "Numbers that the compiled network computes with: auto is bf16 on GPUs, and on processors that multiply in it "
+        "Numbers that the compiled network computes with: auto is bf16 on GPUs, and on processors that are fast in it "
         "with OpenVINO, otherwise fp32. Where poses would differ from torch's, the next safer one is taken.",
     )
     runtime_cache: str = parameter("", "Folder of compiled networks; empty for the user's cache folder.")
