@@ -29,6 +29,8 @@ from geodistill_core.evaluation.metrics import FrameResult, PoseAnswer, summariz
 from geodistill_core.localization import Localizer, LocalizerConfig
 from geodistill_core.models.base import AnyNetwork
 from geodistill_core.models.manifest import Manifest
+from geodistill_core.runtime.ladder import Choice, RuntimeOptions, Work, compiled
+from geodistill_core.runtime.profile import Profile
 
 PAIRS_PER_CITY = 25
 SPLITS: dict[str, tuple[tuple[str, ...], int]] = {
@@ -88,6 +90,18 @@ def key_of(pair: Pair) -> str:
 def road_of(pair: Pair) -> str:
     """What kind of road a pair was taken on."""
     return build_city(pair.style, pair.seed).road_kind(pair.pose.east_m, pair.pose.north_m)
+
+
+def compiled_for(
+    network: AnyNetwork, manifest: Manifest, wanted: SynthSplit, config: LocalizerConfig, options: RuntimeOptions
+) -> tuple[AnyNetwork, Choice]:
+    """The network on a back end, for the shapes of the split's pairs.
+
+    Raises:
+        RuntimeBackendError: the back end cannot be used.
+    """
+    first = next(wanted.drawn(network.metres_per_pixel))
+    return compiled(Work(network, manifest, Profile.of(network, first.ground, config), options))
 
 
 def evaluate_synth(

@@ -172,5 +172,6 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
 
 
 def _sampled(volume: Tensor, grid: Tensor) -> Tensor:
-    """[Y, C, k, k] of one image's [1, C, h, w] at grids [Y, k, k, 2], each an entry of the batch: threads share those."""
-    return F.grid_sample(volume.expand(len(grid), -1, -1, -1), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    """[Y, C, k, k] of one image's [1, C, h, w] at grids [Y, k, k, 2], entries of a batch, which threads share."""
+    batch = volume.expand(len(grid), -1, -1, -1)
+    return F.grid_sample(batch, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

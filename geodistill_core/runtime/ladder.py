@@ -3,7 +3,8 @@
 
 `auto` tries TensorRT, ONNX Runtime, OpenVINO and torch in this order; where torch has a GPU, the back ends of the
 processor are left out. On processors that are fast in bf16, OpenVINO, which has them use it, comes before ONNX Runtime.
-One that turns out slower than torch on this machine is not taken. What was not taken is told with its reason, wherever the choice is told.
+One that turns out slower than torch on this machine is not taken. What was not taken is told with its reason, wherever
+the choice is told.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from geodistill_core.errors import ConfigError, RuntimeBackendError
 from geodistill_core.models.base import AnyNetwork
@@ -39,8 +40,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
-    """A back end by name, or `auto`; a precision, or `auto`: bf16 on GPUs and for OpenVINO on processors that are fast in it,
-    otherwise fp32.
+    """A back end by name, or `auto`; a precision, or `auto`: bf16 on GPUs and for OpenVINO on processors that are fast
+    in it, otherwise fp32.
 
     Engines are kept below `cache` (None: the user's cache folder); a build may take `build_limit_s`.
     """
@@ -57,6 +58,12 @@ class RuntimeOptions:
             raise ConfigError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
         if not 1.0 <= self.build_limit_s <= 86400.0:
             raise ConfigError(f"build_limit_s {self.build_limit_s:g} is outside 1..86400 s")
+
+    @staticmethod
+    def named(name: str, **others: Any) -> RuntimeOptions:
+        """The options that a name such as `openvino` or `openvino:int8` stands for; raises ConfigError for others."""
+        runtime, _, precision = name.partition(":")
+        return RuntimeOptions(runtime, precision or "auto", **others)  # type: ignore[arg-type]
 
     @property
     def plain(self) -> bool:

@@ -2,7 +2,8 @@
 """What an exported graph must not hold, because one of the engines refuses it or computes something else.
 
 Operators are those that TensorRT's parser lists, less the ones with control flow, randomness or shapes that depend on
-values, and less writes in place, which cost copies. The opset and the grids are limited because sampling went wrong there without a word.
+values, and less writes in place, which cost copies. The opset and the grids are limited because sampling went wrong
+there without a word.
 """
 
 from __future__ import annotations

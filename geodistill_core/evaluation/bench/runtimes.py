@@ -60,8 +60,7 @@ class RuntimeBenchOptions:
 
     def runtime(self, name: str) -> RuntimeOptions:
         """The options that a name such as `openvino:bf16` stands for; raises ConfigError for others."""
-        runtime, _, precision = name.partition(":")
-        return RuntimeOptions(runtime, precision or "auto", self.cache, self.build_limit_s)  # type: ignore[arg-type]
+        return RuntimeOptions.named(name, cache=self.cache, build_limit_s=self.build_limit_s)
 
 
 def bench_runtimes(options: RuntimeBenchOptions, step: Callable[[], None] = lambda: None) -> dict[str, Any]:

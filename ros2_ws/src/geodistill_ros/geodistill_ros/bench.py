@@ -36,6 +36,7 @@ from geodistill_ros.transport import with_image_transport
 WIDTH, HEIGHT = 1024, 512
 LARGE_WIDTH, LARGE_HEIGHT = 2048, 1024
 OVERHEAD_LIMIT_MS = 8.0
+HEADING_SIGMA_DEG = 2.7
 INSTANT_COMMAND = (sys.executable, "-m", "geodistill_ros.instant")
 FLOOD_HZ = 30.0
 _ANSWER_S = 30.0
@@ -148,8 +149,8 @@ def _running(
     """An active node with its load."""
     environment = {**os.environ, "ROS_DOMAIN_ID": str(options.domain_id)}
     parameters = {"map": str(options.map), "model": options.model, "heading_source": "parameter"}
-    # A picture of nothing gives no track; each image must be answered.
-    parameters |= {"runtime": options.runtime, "output": "per_frame"}
+    # A picture of nothing gives no track, and each image must be answered: by itself, with a track's certainty.
+    parameters |= {"runtime": options.runtime, "output": "per_frame", "heading_sigma_deg": HEADING_SIGMA_DEG}
     with tempfile.TemporaryDirectory() as folder:
         process = NodeProcess(parameters, {}, environment, Path(folder) / "node.log", command)
         with process, ros_node(options.domain_id, "geodistill_bench") as node:
