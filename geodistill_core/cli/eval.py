@@ -50,8 +50,9 @@ def synth(
 ) -> None:
     """Pairs of the procedural world, beside answering with the prior and beside guessing.
 
-    Writes the keys of metrics.json and `baselines`; what ran the network is among the versions. Exits with 3 when a pair could not be localized. With --calibrate
-    it fits the model's calibration instead, and tells what its covariances claim before and after.
+    Writes the keys of metrics.json and `baselines`; what ran the network, if not torch, is among the versions. Exits
+    with 3 when a pair could not be localized. With --calibrate it fits the model's calibration instead, and tells what
+    its covariances claim before and after.
     """
     from geodistill_core.evaluation.recalibration.synth import synth_frames, synth_name
     from geodistill_core.evaluation.synth_eval import SynthSplit, compiled_for, evaluate_synth

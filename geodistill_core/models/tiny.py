@@ -105,7 +105,8 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         width = volume.shape[-1]
         volume = across_seam(volume, 1)
         grid = torch.stack([(column * width + 1) / (width + 2) * 2 - 1, row * 2 - 1], dim=-1)
-        laid = torch.cat([_sampled(*each) for each in zip(volume.split(1), grid, strict=True)]).unflatten(0, (B, Y))
+        parts = [_sampled(volume[b : b + 1], grid[b]) for b in range(B)]
+        laid = (parts[0] if B == 1 else torch.cat(parts)).view(B, Y, -1, self.cells, self.cells)
         in_disc = self.east_m.square() + self.north_m.square() <= (self.template_extent_m / 2) ** 2
         return laid[:, :, :-1], laid[:, :, -1] * in_disc
 

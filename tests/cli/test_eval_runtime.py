@@ -40,6 +40,6 @@ def test_a_compiled_network_errs_as_the_one_it_stands_for(synth, monkeypatch, tm
     ids=["no such back end", "no such precision", "not installed", "with a calibration"],
 )
 def test_a_runtime_that_cannot_be_used_ends_with_one_sentence(synth, options, code, said):
-    done = synth(*options)
+    done = synth("--runtime", *options)
     assert done.code == code, done.err
     assert said in " ".join(done.err.split())
