@@ -156,17 +156,22 @@ def thumbnail(rgb: Array) -> Array:
 
 def entropy_bits(rgb: Array) -> float:
     """Shannon entropy of the brightness in 256 levels, over the thumbnail: 0 for one colour, 8 at most."""
-    counts = np.bincount(thumbnail(rgb).mean(axis=2).astype(np.uint8).ravel())
+    counts = np.bincount(_brightness(rgb) // 3)
     share = counts[counts > 0] / counts.sum()
     return abs(float(share @ np.log2(share)))
 
 
 def is_blank(rgb: Array) -> bool:
     """Whether an image is constant (lens cap, saturation): 98 % of it lies within a few grey levels."""
-    red, green, blue = np.moveaxis(thumbnail(rgb), 2, 0)
-    brightness = (red.astype(np.uint16) + green + blue).ravel()
+    brightness = _brightness(rgb)
     low, high = np.searchsorted(np.bincount(brightness).cumsum(), np.array([0.01, 0.99]) * brightness.size)
     return bool(high - low <= 3 * BLANK_SPREAD)
+
+
+def _brightness(rgb: Array) -> Array:
+    """Sums of the channels over the thumbnail, one after the other."""
+    red, green, blue = np.moveaxis(thumbnail(rgb), 2, 0)
+    return np.asarray((red.astype(np.uint16) + green + blue).ravel())
 
 
 def check_encoded(data: Array) -> tuple[int, int]:

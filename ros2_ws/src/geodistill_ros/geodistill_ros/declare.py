@@ -59,6 +59,7 @@ class DeclaredParameters:
             self._take_override(node, name, value)
         for name, value in self._values.items():
             node.declare_parameter(name, value, descriptor_of(name), ignore_override=True)
+        self._current = NodeParameters.model_construct(**self._values)
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._apply)
 
@@ -69,8 +70,8 @@ class DeclaredParameters:
         return validated(self._values)
 
     def current(self) -> NodeParameters:
-        """The values as they are now, each legal by itself."""
-        return NodeParameters.model_construct(**self._values)
+        """The values as they are now, each legal by itself, of those set together either all or none."""
+        return self._current
 
     def _take_override(self, node: Node, name: str, value: Any) -> None:
         if name in _ROS_NAMES or name.startswith(_ROS_PREFIXES):
@@ -104,3 +105,4 @@ class DeclaredParameters:
             if change.name in FIELDS:
                 self._values[change.name] = checked_value(change.name, change.value)
                 self._problems.pop(change.name, None)
+        self._current = NodeParameters.model_construct(**self._values)
