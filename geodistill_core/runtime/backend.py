@@ -48,11 +48,14 @@ class CompiledCall(Protocol):
 
 
 class Backend(Protocol):
-    """An engine that runs ONNX files. `precisions` are those it can build, the safest first."""
+    """An engine that runs ONNX files."""
 
     name: str
     on_processor: bool
-    precisions: tuple[Precision, ...]
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Those that it can build, the safest first."""
 
     def compile(self, call: CallName, onnx: Path, precision: Precision) -> CompiledCall:
         """The function of a file that `export_onnx` wrote.

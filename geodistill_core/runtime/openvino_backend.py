@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from geodistill_core.errors import RuntimeBackendError
+from geodistill_core.runtime import device
 from geodistill_core.runtime.backend import CallName, CompiledCall, Named, Precision, deployed
-from geodistill_core.runtime.device import fast_in_bf16
 
 _SINK = "/sink_port_0"
 
@@ -22,19 +22,24 @@ _SINK = "/sink_port_0"
 class OpenVinoBackend:
     """fp32; bf16 in the encoder of the ground, where time presses; int8 where files were quantised, between them bf16.
 
-    As many threads as torch uses.
+    bf16 is left out on processors that take longer for it. As many threads as torch uses.
     """
 
     name = "openvino"
     on_processor = True
-    precisions: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """See `Backend`."""
+        return ("fp32", "bf16", "int8") if device.fast_in_bf16() else ("fp32", "int8")
 
     def compile(self, call: CallName, onnx: Path, precision: Precision) -> CompiledCall:
         """See `Backend`."""
         if precision not in self.precisions:
-            raise RuntimeBackendError(f"OpenVINO has no {precision} on processors; ask for fp32, bf16 or int8")
+            has = ", ".join(self.precisions)
+            raise RuntimeBackendError(f"OpenVINO has no {precision} on this processor; ask for one of {has}")
         core = _core()
-        low = precision == "bf16" or (precision == "int8" and fast_in_bf16())
+        low = precision != "fp32" and device.fast_in_bf16()
         try:
             compiled = core.compile_model(
                 core.read_model(str(onnx)),

@@ -87,7 +87,7 @@ def without_bf16(monkeypatch):
     monkeypatch.setattr(device, "fast_in_bf16", lambda: False)
 
 
-def test_where_the_fast_in_bf16_the_back_end_that_uses_it_comes_first(monkeypatch, network, tmp_path):
+def test_where_the_processor_is_fast_in_bf16_the_back_end_that_uses_it_comes_first(monkeypatch, network, tmp_path):
     monkeypatch.setattr(device, "fast_in_bf16", lambda: True)
     assert order("auto") == ("tensorrt", "openvino", "onnxruntime", "torch")
     pytest.importorskip("openvino")
@@ -130,6 +130,13 @@ def test_a_precision_that_a_back_end_has_not_is_refused_with_those_it_has(networ
     pytest.importorskip("onnxruntime")
     with pytest.raises(RuntimeBackendError, match=r"onnxruntime has fp32, int8, not fp16"):
         compiled(work(network, tmp_path, "onnxruntime", precision="fp16"))
+
+
+@pytest.mark.usefixtures("without_bf16")
+def test_bf16_is_not_to_be_had_where_it_takes_longer(network, tmp_path):
+    pytest.importorskip("openvino")
+    with pytest.raises(RuntimeBackendError, match=r"openvino has fp32, int8, not bf16"):
+        compiled(work(network, tmp_path, "openvino", precision="bf16"))
 
 
 @pytest.mark.parametrize("options", [{"runtime": "tpu"}, {"precision": "fp8"}, {"build_limit_s": 0.5}])

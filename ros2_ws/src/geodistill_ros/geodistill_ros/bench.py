@@ -148,7 +148,7 @@ def _running(
 ) -> Iterator[tuple[NodeProcess, NodeControl, Load]]:
     """An active node with its load."""
     environment = {**os.environ, "ROS_DOMAIN_ID": str(options.domain_id)}
-    parameters = {"map": str(options.map), "model": options.model, "heading_source": "parameter"}
+    parameters: dict[str, Any] = {"map": str(options.map), "model": options.model, "heading_source": "parameter"}
     # A picture of nothing gives no track, and each image must be answered: by itself, with a track's certainty.
     parameters |= {"runtime": options.runtime, "output": "per_frame", "heading_sigma_deg": HEADING_SIGMA_DEG}
     with tempfile.TemporaryDirectory() as folder:
