@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from geodistill_core.errors import ConfigError
+from geodistill_core.models.correlation import CorrelationMap
 from geodistill_core.types import GroundImage, MapTile
 
 Geometry = Literal["compat", "corrected"]
@@ -44,10 +45,14 @@ class GroundInput:
 
 @dataclass(frozen=True, slots=True)
 class MapFeatures:
-    """`features` [B, C, A, A] and `valid` [B, A, A] in 0..1, north-up; what a one-level network knows of a map."""
+    """`features` [B, C, A, A] and `valid` [B, A, A] in 0..1, north-up; what a one-level network knows of a map.
+
+    `correlation` are their transforms, where they were made ahead of the match.
+    """
 
     features: Tensor
     valid: Tensor
+    correlation: CorrelationMap | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from geodistill_core.models.base import (
     mount_at_height,
 )
 from geodistill_core.models.correlation import CorrelationMap, correlation_map, normalized
+from geodistill_core.models.portable import is_portable
 from geodistill_core.models.seam import across_seam
 from geodistill_core.models.strip import StripGeometry, ground_strip, strip_coordinates
 from geodistill_core.types import GroundImage
@@ -74,10 +75,13 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         )
 
     def encode_map(self, tiles: MapInput) -> MapFeatures:
-        """See the contract; H and W divisible by 16."""
+        """See the contract; H and W divisible by 16. Where no gradient is asked for, many images will share the map's
+        transforms."""
         valid = tiles.valid.unsqueeze(1)
         x = ((tiles.rgb - 0.5) * 4.0 * valid).contiguous(memory_format=torch.channels_last)
-        return MapFeatures(self.map_encoder(x), F.avg_pool2d(valid, 2).squeeze(1))
+        found = MapFeatures(self.map_encoder(x), F.avg_pool2d(valid, 2).squeeze(1))
+        once = torch.is_grad_enabled() or is_portable()
+        return found if once else replace(found, correlation=self._correlation_map(found))
 
     def encode_ground(self, ground: GroundInput) -> GroundFeatures:
         """See the contract; the strip is padded around its seam, so that the encoder sees across it."""
@@ -122,6 +126,8 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
 
     @staticmethod
     def _correlation_map(maps: MapFeatures) -> CorrelationMap:
+        if maps.correlation is not None:
+            return maps.correlation
         whole = bool((maps.valid == 1).all())  # the common case, and a fifth of the transforms less
         return correlation_map(maps.features.float().unsqueeze(1), None if whole else maps.valid.unsqueeze(1))
 
