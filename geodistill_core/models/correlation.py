@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _ENERGY_FLOOR = 1e-8
-_CHUNK_BYTES = 2**21
-"""Spectra of templates are made in pieces of about this size: larger ones leave the processor's caches."""
+_CHUNK_BYTES = 2**22
+"""Spectra of templates are made in pieces of about this size: of larger ones the memory is asked for anew each time."""
 
 Correlator = Callable[[Tensor, Tensor, int], Tensor]
 """From conjugate map spectra [..., C, F, L] and templates [..., C, k, k] to sums over C and cells at P positions."""

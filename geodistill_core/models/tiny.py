@@ -44,6 +44,7 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
     compared_by_torch = True
     east_m: Tensor
     north_m: Tensor
+    in_disc: Tensor
     row_code: Tensor
 
     def __init__(self, channels: int = 8, widths: tuple[int, ...] = (24, 48, 96, 128), cells: int = 97) -> None:
@@ -63,6 +64,8 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         axis = (torch.arange(cells) - cells // 2) * self.metres_per_cell
         self.register_buffer("east_m", axis.view(1, -1).expand(cells, -1).clone(), persistent=False)
         self.register_buffer("north_m", -axis.view(-1, 1).expand(-1, cells).clone(), persistent=False)
+        in_disc = self.east_m.square() + self.north_m.square() <= (self.template_extent_m / 2) ** 2
+        self.register_buffer("in_disc", in_disc.float(), persistent=False)
 
     def prepare_ground(self, image: GroundImage) -> GroundInput:
         """See the contract; the pixels are those of the canonical strip."""
@@ -108,11 +111,10 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         volume = torch.cat([ground.features.float(), ground.confidence.unsqueeze(1)], dim=1)
         width = volume.shape[-1]
         volume = across_seam(volume, 1)
-        grid = torch.stack([(column * width + 1) / (width + 2) * 2 - 1, row * 2 - 1], dim=-1)
+        grid = torch.stack([(column - 0.5) * (2 * width / (width + 2)), row * 2 - 1], dim=-1)
         parts = [_sampled(volume[b : b + 1], grid[b]) for b in range(B)]
         laid = (parts[0] if B == 1 else torch.cat(parts)).view(B, Y, -1, self.cells, self.cells)
-        in_disc = self.east_m.square() + self.north_m.square() <= (self.template_extent_m / 2) ** 2
-        return laid[:, :, :-1], laid[:, :, -1] * in_disc
+        return laid[:, :, :-1], laid[:, :, -1] * self.in_disc
 
     def similarity(
         self, ground: GroundFeatures, map_features: MapFeatures, yaw_enu_rad: Tensor
