@@ -103,7 +103,7 @@ def bench_runtime(
 
 def _render_runtimes(out: Console, result: dict[str, Any]) -> None:
     title = f"{result['model']}: JPEG to pose, {result['headings']} headings, {result['machine']['threads']} threads"
-    shown = table(title, "back end", "precision", "median", "p90", "times faster", "CPU time", "pose differs")
+    shown = table(title, "back end", "precision", "median", "p90", "times faster", "CPU time", "heat map differs")
     for row in result["runtimes"]:
         shown.add_row(
             row["name"],
@@ -112,7 +112,7 @@ def _render_runtimes(out: Console, result: dict[str, Any]) -> None:
             f"{row['p90_ms']:.1f} ms",
             f"{row['times_faster']:.2f}",
             f"{row['cpu_ms']:.1f} ms",
-            f"{row['position_difference_m'] * 1e3:.2f} mm",
+            f"{row['heatmap_difference']:.1e}",
         )
     out.print(shown)
     for name, why in result["failures"].items():

@@ -8,7 +8,7 @@ import pytest
 
 from geodistill_core.errors import NotFiniteError
 from geodistill_core.geometry.geodesy import LocalFrame
-from geodistill_core.localization.estimate import EstimateConfig, covariance_about, estimate, find_modes
+from geodistill_core.localization.estimate import EstimateConfig, covariance_about, estimate, find_modes, posterior
 from geodistill_core.types import GeoPoint, HeatMap, MapTile, Mode, Status
 
 CENTER = GeoPoint(47.6, -122.3)
@@ -138,3 +138,14 @@ def test_float32_offsets_far_from_the_origin_do_not_spoil_the_moments():
     mean = (20.0, -20.0, 1.0 + 2e3 * math.pi)
     P = covariance_about(heatmap(gaussian(mean, P_TRUE / 4, shifted), shifted), Mode(*mean, 1.0))
     assert P[0, 0] == pytest.approx(P_TRUE[0, 0] / 4 + 0.25 / 12, rel=1e-3)
+
+
+def test_a_posterior_keeps_ratios_and_gives_nothing_to_what_is_out_of_reach():
+    log_p = np.full((2, 3, 3), -math.inf)
+    log_p[0, 0, :2], log_p[1, 1, 1], log_p[1, 2, 2] = (500.0, 500.0 - math.log(3)), 500.0 - 60.0, 500.0 - 90.0
+    p = posterior(log_p, grid(3, 2)).probability
+    assert p.dtype == np.float32 and p.sum() == pytest.approx(1.0)
+    assert p[0, 0, 0] / p[0, 0, 1] == pytest.approx(3.0)
+    assert p[1, 1, 1] == pytest.approx(0.75 * math.exp(-60.0), rel=1e-5)
+    smallest = np.finfo(np.float32).tiny
+    assert ((p == 0) | (p >= smallest)).all() and p[1, 2, 2] == 0 and (p[0, 1:] == 0).all()
