@@ -28,11 +28,11 @@ def test_a_compiled_network_errs_as_the_one_it_stands_for(synth, monkeypatch, tm
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (("--runtime", "abacus"), 2, "runtime 'abacus' is none of"),
-        (("--runtime", "openvino:fp7"), 2, "precision 'fp7' is none of"),
-        (("--runtime", "tensorrt"), 4, "pip install"),
+        (("abacus",), 2, "runtime 'abacus' is none of"),
+        (("openvino:fp7",), 2, "precision 'fp7' is none of"),
+        (("tensorrt",), 4, "pip install"),
         (
-            ("--runtime", "openvino", "--calibrate", "new", "--pairs", "400"),
+            ("openvino", "--calibrate", "new", "--pairs", "400"),
             2,
             "fitted with torch, not with 'openvino'",
         ),
