@@ -151,10 +151,10 @@ def _wanted(work: Work, automatic: Precision) -> Precision:
 
 def _compiled_by(name: str, work: Work) -> _Running:
     """A network out of the cache, built if need be."""
-    in_bf16 = name == "tensorrt" or (name == "openvino" and device.fast_in_bf16())
-    chosen, precision = backend(name), _wanted(work, "bf16" if in_bf16 else "fp32")
+    chosen = backend(name)
+    precision = _wanted(work, "bf16" if "bf16" in chosen.precisions else "fp32")
     if precision not in chosen.precisions:
-        raise RuntimeBackendError(f"{name} has {', '.join(chosen.precisions)}, not {precision}; name one of these")
+        raise RuntimeBackendError(f"{name} has {', '.join(chosen.precisions)}, not {precision} here; name one of these")
     options = work.options
     key = EngineKey(
         model_hash(work.network, work.manifest),

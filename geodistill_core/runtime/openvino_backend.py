@@ -39,7 +39,7 @@ class OpenVinoBackend:
             has = ", ".join(self.precisions)
             raise RuntimeBackendError(f"OpenVINO has no {precision} on this processor; ask for one of {has}")
         core = _core()
-        low = precision != "fp32" and device.fast_in_bf16()
+        low = precision != "fp32" and "bf16" in self.precisions
         try:
             compiled = core.compile_model(
                 core.read_model(str(onnx)),

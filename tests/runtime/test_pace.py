@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The time a compiled network takes beside torch's, with a clock that only the networks move."""
 
-import numpy as np
 import pytest
 
-from geodistill_core.localization import LocalizerConfig
-from geodistill_core.models.registry import build
 from geodistill_core.runtime import pace
-from geodistill_core.runtime.profile import Profile
-from geodistill_core.types import GroundImage
-
-SMALL = {"channels": 4, "widths": (16, 16, 24, 24), "cells": 33}
-IMAGE = GroundImage.panorama(np.zeros((64, 128, 3), np.uint8), height_m=1.8)
+from tests.runtime.small import profile, small
 
 
 @pytest.mark.parametrize(("plain_s", "compiled_s", "ratio"), [(0.2, 0.1, 0.5), (0.1, 0.3, 3.0)])
@@ -20,7 +13,7 @@ def test_the_ratio_is_that_of_an_image_from_pixels_to_logits(monkeypatch, plain_
     monkeypatch.setattr(pace.time, "perf_counter", lambda: now_s[0])
 
     def network(encode_s, match_s):
-        made = build("tiny", **SMALL).eval()
+        made = small("tiny")
 
         def slowed(function, seconds):
             def run(*args):
@@ -35,5 +28,4 @@ def test_the_ratio_is_that_of_an_image_from_pixels_to_logits(monkeypatch, plain_
         return made
 
     plain, compiled = network(plain_s / 4, plain_s * 3 / 4), network(compiled_s / 2, compiled_s / 2)
-    profile = Profile.of(plain, IMAGE, LocalizerConfig(tile_extent_m=48.0))
-    assert pace.times_as_long(plain, compiled, profile) == pytest.approx(ratio)
+    assert pace.times_as_long(plain, compiled, profile(plain)) == pytest.approx(ratio)
