@@ -54,6 +54,18 @@ def _disc(radius_cells: int) -> Array:
     return np.asarray(axis[:, None] ** 2 + axis[None, :] ** 2 <= radius_cells**2, dtype=np.float64)
 
 
+class _Surroundings:
+    """The cells within a radius of a cell: a `window` [h, w] of the map, its axes, and what of it is `inside`."""
+
+    def __init__(self, heatmap: HeatMap, row: int, column: int, radius_m: float) -> None:
+        reach = math.ceil(radius_m / heatmap.metres_per_cell)
+        self.window = tuple(slice(max(0, at - reach), at + reach + 1) for at in (row, column))
+        east, north = heatmap.axes_m()
+        self.east_m, self.north_m = east[self.window[1]], north[self.window[0]]
+        d_east, d_north = self.east_m - east[column], self.north_m - north[row]
+        self.inside = d_north[:, None] ** 2 + d_east**2 <= radius_m**2
+
+
 def _circular_mean(weight: Array, angle_rad: Array) -> float:
     return math.atan2(float((weight * np.sin(angle_rad)).sum()), float((weight * np.cos(angle_rad)).sum()))
 
@@ -64,44 +76,38 @@ def find_modes(heatmap: HeatMap, config: EstimateConfig) -> tuple[Mode, ...]:
     Each mode sits at the mean of its disc's mass (sub-cell) and carries that disc's circular mean yaw.
     """
     position = heatmap.position()
-    east, north = heatmap.axes_m()
-    radius = max(1, round(config.mode_radius_m / heatmap.metres_per_cell))
-    disc = _disc(radius)
-    mass = cv2.filter2D(position, cv2.CV_64F, disc, borderType=cv2.BORDER_CONSTANT)
-    left = mass.copy()
+    disc = _disc(max(1, round(config.mode_radius_m / heatmap.metres_per_cell)))
+    left = cv2.filter2D(position, cv2.CV_64F, disc, borderType=cv2.BORDER_CONSTANT)
     modes: list[Mode] = []
     for _ in range(config.max_modes):
-        row, column = np.unravel_index(int(left.argmax()), left.shape)
+        row, column = divmod(int(left.argmax()), left.shape[1])
         if modes and left[row, column] < _SMALLEST_MODE:
             break
-        rows, columns = (slice(max(0, at - radius - 1), at + radius + 2) for at in (int(row), int(column)))
-        near_north, near_east = north[rows], east[columns]
-        window = ((near_north[:, None] - north[row]) ** 2 + (near_east - east[column]) ** 2) <= config.mode_radius_m**2
-        weight = position[rows, columns] * window
-        total = weight.sum()
-        mode_yaw = _circular_mean(
-            (heatmap.probability[:, rows, columns] * window).sum(axis=(1, 2), dtype=np.float64), heatmap.yaw_enu_rad
-        )
+        near = _Surroundings(heatmap, row, column, config.mode_radius_m)
+        weight = position[near.window] * near.inside
+        total = float(weight.sum())
+        of_yaw = np.einsum("yrc,rc->y", heatmap.probability[(slice(None), *near.window)], near.inside, dtype=np.float64)
         modes.append(
             Mode(
-                float((weight.sum(0) * near_east).sum() / total),
-                float((weight.sum(1) * near_north).sum() / total),
-                mode_yaw,
-                float(total),
+                float(weight.sum(0) @ near.east_m) / total,
+                float(weight.sum(1) @ near.north_m) / total,
+                _circular_mean(of_yaw, heatmap.yaw_enu_rad),
+                total,
             )
         )
-        near = ((north[:, None] - north[row]) ** 2 + (east[None, :] - east[column]) ** 2) <= (
-            2 * config.mode_radius_m
-        ) ** 2
-        left[near] = 0.0
+        taken = _Surroundings(heatmap, row, column, 2 * config.mode_radius_m)
+        left[taken.window][taken.inside] = 0.0
     return tuple(modes)
 
 
 def posterior(log_p: Array, grid: HeatMap) -> HeatMap:
     """Softmax of logarithms [Y, H, W], which are finite somewhere, on the cells of `grid`."""
-    relative = np.empty(log_p.shape, np.float32)
-    np.subtract(log_p, log_p.max(), out=relative, casting="same_kind")  # in float64, as the sum
-    probability = np.exp(np.maximum(relative, _LEAST_LOG)) * (relative > _LEAST_LOG)
+    probability = np.empty(log_p.shape, np.float32)
+    np.subtract(log_p, log_p.max(), out=probability, casting="same_kind")  # in float64, as the sum
+    possible = probability > _LEAST_LOG
+    np.maximum(probability, _LEAST_LOG, out=probability)
+    np.exp(probability, out=probability)
+    probability *= possible
     probability /= np.float32(probability.sum(dtype=np.float64))
     return replace(grid, probability=probability)
 
@@ -112,22 +118,18 @@ def covariance_about(heatmap: HeatMap, mode: Mode) -> Array:
     About the pose and not about the mean, so that mass in other modes widens it. Each axis adds its cell's own
     variance, width^2 / 12.
     """
-    p = heatmap.probability.astype(np.float64)
-    over_yaw, over_row, over_column = (p.sum(axis=axis) for axis in range(3))
-    total = over_yaw.sum()
-    over_yaw, over_row, over_column = over_yaw / total, over_row / total, over_column / total
     east, north = heatmap.axes_m()
     d_east, d_north = east - mode.east_m, north - mode.north_m
     d_yaw = np.asarray(wrap(heatmap.yaw_enu_rad - mode.yaw_enu_rad))
-    by_column, by_row, by_yaw = over_yaw.sum(axis=0), over_yaw.sum(axis=1), over_row.sum(axis=1)
-    P = np.empty((3, 3))
-    P[0, 0] = by_column @ d_east**2 + heatmap.metres_per_cell**2 / 12
-    P[1, 1] = by_row @ d_north**2 + heatmap.metres_per_cell**2 / 12
-    P[2, 2] = by_yaw @ d_yaw**2 + heatmap.yaw_step_rad**2 / 12
-    P[0, 1] = P[1, 0] = d_north @ over_yaw @ d_east
-    P[0, 2] = P[2, 0] = d_yaw @ over_row @ d_east
-    P[1, 2] = P[2, 1] = d_yaw @ over_column @ d_north
-    return P
+    p = heatmap.probability.astype(np.float64)
+    of_column = np.stack([np.ones_like(d_east), d_east, d_east**2], axis=1)
+    mass, at_east, at_east_sq = np.moveaxis(p @ of_column, -1, 0)  # [Y, H] each
+    P = np.diag([at_east_sq.sum(), mass.sum(axis=0) @ d_north**2, mass.sum(axis=1) @ d_yaw**2])
+    P[0, 1] = P[1, 0] = at_east.sum(axis=0) @ d_north
+    P[0, 2] = P[2, 0] = d_yaw @ at_east.sum(axis=1)
+    P[1, 2] = P[2, 1] = d_yaw @ mass @ d_north
+    widths = np.array([heatmap.metres_per_cell, heatmap.metres_per_cell, heatmap.yaw_step_rad])
+    return np.asarray(P / mass.sum() + np.diag(widths**2 / 12))
 
 
 def published_covariance(heatmap: HeatMap, mode: Mode, config: EstimateConfig) -> Array:

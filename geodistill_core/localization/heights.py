@@ -50,7 +50,7 @@ def log_likelihood(
     """
     offset_m, weight = height_offsets(image.height_m, image.sigma_height_m)
     answers = log_likelihoods(network, image, map_features, yaw_enu_rad, temperature, offset_m)
-    terms = (math.log(w) + log_p for w, log_p in zip(weight, answers, strict=False))
+    terms = (np.add(log_p, math.log(w), out=log_p) for w, log_p in zip(weight, answers, strict=False))
     with np.errstate(invalid="ignore"):  # NaN stays NaN, and the caller refuses it
         return reduce(np.logaddexp, terms)
 

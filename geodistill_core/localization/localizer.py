@@ -148,7 +148,7 @@ class Localizer:
         tile, map_features = tiles.around(prior.point)
         yaw = self._yaw_hypotheses(prior)
         log_p = log_likelihood(network, image, map_features, yaw, self._temperature)
-        log_p += self._log_orientation(image, prior, yaw)[:, None, None]
+        self._add_orientation(log_p, image, prior, yaw)
         heatmap = self._posterior(log_p, prior, tile, yaw)
         return estimate(heatmap, tile, image.stamp_ns, self.estimate_config)
 
@@ -196,14 +196,14 @@ class Localizer:
         calibration = self.manifest.calibration
         return calibration.temperature if calibration else 1.0
 
-    def _log_orientation(self, image: GroundImage, prior: Prior, yaw: Array) -> Array:
-        """The orientation network's log-probability of each yaw [Y]; zero without one."""
+    def _add_orientation(self, log_p: Array, image: GroundImage, prior: Prior, yaw: Array) -> None:
+        """Add the orientation network's log-probability of each yaw [Y], where there is one, to log_p [Y, P, P]."""
         if self.orientation is None or self._orientation_tiles is None:
-            return np.zeros(len(yaw))
+            return
         _, map_features = self._orientation_tiles.around(prior.point)
         ground = self.orientation.encode_ground(self.orientation.prepare_ground(image, prior.yaw_enu_rad))
-        log_p = self.orientation.match(ground, map_features, torch.from_numpy(yaw).float().unsqueeze(0))
-        return np.asarray(log_p.double().numpy()).reshape(-1)
+        of_yaw = self.orientation.match(ground, map_features, torch.from_numpy(yaw).float().unsqueeze(0))
+        log_p += of_yaw.double().numpy().reshape(-1, 1, 1)
 
     def _yaw_hypotheses(self, prior: Prior) -> Array:
         step = math.radians(self.config.yaw_step_deg)
@@ -223,7 +223,8 @@ class Localizer:
             raise NotFiniteError("the network returned NaN or infinite logits; check the checkpoint and the runtime")
         grid = self._on_grid(log_p, tile, yaw)
         if self.config.prior == "gaussian":
-            log_p += self.log_prior(prior, grid)
+            for term in self.log_prior(prior, grid):
+                log_p += term
         return posterior(log_p, grid)
 
     def _on_grid(self, values: Array, tile: MapTile, yaw: Array) -> HeatMap:
@@ -233,14 +234,13 @@ class Localizer:
         return HeatMap(values, center, cell, yaw)
 
     @staticmethod
-    def log_prior(prior: Prior, grid: HeatMap) -> Array:
-        """Gaussian over position and yaw on the heat map's cells, [Y, P, P]."""
+    def log_prior(prior: Prior, grid: HeatMap) -> tuple[Array, Array]:
+        """Gaussians over position [P, P] and yaw [Y, 1, 1] on the heat map's cells, which add up to the log prior."""
         east, north = grid.axes_m()
         at_east, at_north = LocalFrame(grid.center).to_enu(prior.latitude, prior.longitude)
         distance_sq = (north[:, None] - at_north) ** 2 + (east[None, :] - at_east) ** 2
         yaw_sq = (grid.yaw_enu_rad - prior.yaw_enu_rad) ** 2
-        over_position, over_yaw = distance_sq / (-2 * prior.sigma_m**2), yaw_sq / (-2 * prior.sigma_yaw_rad**2)
-        return np.asarray(over_position + over_yaw[:, None, None])
+        return distance_sq / (-2 * prior.sigma_m**2), yaw_sq[:, None, None] / (-2 * prior.sigma_yaw_rad**2)
 
     def fingerprint(self) -> str:
         """Identifies model and settings in reports, wherever checkpoints lie."""

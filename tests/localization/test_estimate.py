@@ -98,6 +98,25 @@ def test_modes_are_ordered_by_mass_and_carry_their_own_yaw():
     assert (modes[1].east_m, modes[1].north_m) == pytest.approx((-8, 4), abs=0.05)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (11, 17)])
+def test_a_mode_is_the_disc_with_the_most_mass_and_its_mean_even_in_a_corner(corner):
+    rng = np.random.default_rng(4)
+    p = rng.random((5, 12, 18))
+    p[:, corner[0], corner[1]] += 30.0
+    found = heatmap(p, HeatMap(p, CENTER, 0.5, 0.1 * np.arange(5)))
+    east, north = np.meshgrid(*found.axes_m())
+    discs = np.hypot(east - east[..., None, None], north - north[..., None, None]) <= CONFIG.mode_radius_m
+    position = found.probability.astype(float).sum(axis=0)
+    masses = (discs * position).sum(axis=(2, 3))
+    row, column = np.unravel_index(masses.argmax(), masses.shape)
+    inside, mode = discs[row, column] * position, find_modes(found, CONFIG)[0]
+    assert mode.mass == pytest.approx(masses.max())
+    assert mode.east_m == pytest.approx((inside * east).sum() / inside.sum())
+    assert mode.north_m == pytest.approx((inside * north).sum() / inside.sum())
+    by_yaw = (found.probability * discs[row, column]).sum(axis=(1, 2))
+    assert mode.yaw_enu_rad == pytest.approx(np.angle((by_yaw * np.exp(1j * found.yaw_enu_rad)).sum()), abs=1e-6)
+
+
 def test_a_uniform_heat_map_is_uninformative_and_as_uncertain_as_its_window():
     result = estimate(heatmap(np.ones((21, 96, 96))), tile(), 0, CONFIG)
     assert result.status is Status.UNINFORMATIVE

@@ -22,13 +22,13 @@ from geodistill_core.evaluation.bench.tracking_pictures import DrivePictures
 from geodistill_core.evaluation.bench.tracking_sensors import DriveSensors
 from geodistill_core.evaluation.metrics import PoseAnswer, offset_m
 from geodistill_core.localization import Localizer
-from geodistill_core.localization.estimate import estimate
+from geodistill_core.localization.estimate import estimate, posterior
 from geodistill_core.localization.readings import FramePrior, Readings, SensorGap
 from geodistill_core.localization.sensor_buffer import SensorBuffer
 from geodistill_core.maps import RasterSource
 from geodistill_core.tracking import TrackedLocalizer, TrackedPose, Tracker
 from geodistill_core.tracking.summary import in_vehicle_axes
-from geodistill_core.types import Array, Estimate, GroundImage, HeatMap, Prior
+from geodistill_core.types import Array, Estimate, GroundImage, Prior
 
 _SMALLEST = 1e-30
 
@@ -87,11 +87,8 @@ def single_answer(found: Estimate, frame_prior: FramePrior, localizer: Localizer
     if frame_prior.fix is None:
         return None
     seen = found.heatmap
-    log_p = np.log(np.maximum(seen.probability, _SMALLEST)) + Localizer.log_prior(frame_prior.prior, seen)
-    probability = np.exp((log_p - log_p.max()).astype(np.float32))
-    probability /= probability.sum(dtype=np.float64)
-    posterior = HeatMap(probability, seen.center, seen.metres_per_cell, seen.yaw_enu_rad)
-    return PoseAnswer.of(estimate(posterior, found.tile, found.stamp_ns, localizer.config.estimate))
+    log_p = sum(Localizer.log_prior(frame_prior.prior, seen), start=np.log(np.maximum(seen.probability, _SMALLEST)))
+    return PoseAnswer.of(estimate(posterior(log_p, seen), found.tile, found.stamp_ns, localizer.config.estimate))
 
 
 class Mounting(Protocol):

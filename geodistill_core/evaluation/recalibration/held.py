@@ -60,7 +60,7 @@ class HeldFrame:
 
     def _log_posterior(self, temperature: float) -> Array:
         log_p = self.log_likelihood.probability / np.float32(temperature)
-        return log_p if self.flat else log_p + Localizer.log_prior(self.prior, self.log_likelihood)
+        return log_p if self.flat else sum(Localizer.log_prior(self.prior, self.log_likelihood), start=log_p)
 
     def nll(self, temperature: float) -> float:
         """Negative log of the posterior at the truth, which lies in the heat map, in nats per cell."""
