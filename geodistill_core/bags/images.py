@@ -71,12 +71,12 @@ class ImageError(DatasetError):
 
 
 class BlankImageError(ImageError):
-    """An image that shows nothing; `entropy_bits` is what its brightness says."""
+    """An image that shows nothing; `seen` is its thumbnail."""
 
     def __init__(self, rgb: Array) -> None:
         text = f"image is constant (brightness {rgb.mean():.0f} of 255); check lens cap and exposure"
         super().__init__(ImageReason.BLANK, text)
-        self.entropy_bits = entropy_bits(rgb)
+        self.seen = thumbnail(rgb).copy()
 
 
 def decode_image(msg: Any) -> Array:

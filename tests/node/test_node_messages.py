@@ -5,6 +5,7 @@ import math
 import re
 import sys
 import threading
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -14,6 +15,7 @@ from pyproj import Geod
 
 pytest.importorskip("rclpy", reason="rclpy is not installed (pip install 'geodistill[ros]')")
 
+from geodistill_ros import mailbox
 from geodistill_ros.conditions import ERROR, OK, WARN, Health, judge
 from geodistill_ros.conversions import rgb_of
 from geodistill_ros.counters import Counters
@@ -183,6 +185,22 @@ def test_mailbox_keeps_the_newest_and_wakes_on_close():
     box.close()
     thread.join(5)
     assert taken == [None]
+
+
+def test_mailbox_hands_over_at_once_to_a_worker_that_waits_and_waits_for_no_other(monkeypatch):
+    monkeypatch.setattr(mailbox, "_HANDOVER_S", 5.0)
+    box, taken = Mailbox(), []
+    began_s = time.monotonic()
+    box.put("nobody waits")
+    assert time.monotonic() - began_s < 2.0 and box.take() == "nobody waits"
+    worker = threading.Thread(target=lambda: taken.append(box.take()))
+    worker.start()
+    while not box._awaited:
+        time.sleep(0.001)
+    box.put("at once")
+    assert not box.occupied()
+    worker.join(5)
+    assert taken == ["at once"]
 
 
 @pytest.mark.parametrize(

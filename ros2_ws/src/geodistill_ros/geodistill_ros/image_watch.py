@@ -18,6 +18,7 @@ class ImageWatch:
         self.frozen_s = 0.0
         self.unsupported = ""
         self._facts: dict[str, str] = {}
+        self._seen: Array | None = None
         self._picture: int | None = None
         self._since_ns = 0
 
@@ -33,20 +34,22 @@ class ImageWatch:
         except ImageError as error:
             self.unsupported = str(error) if error.reason is ImageReason.ENCODING else ""
             if isinstance(error, BlankImageError):
-                self._facts["image.entropy"] = f"{error.entropy_bits:.2f}"
+                self._seen = error.seen
             raise
         self.unsupported = ""
-        self._facts["image.entropy"] = f"{entropy_bits(rgb):.2f}"
-        self._compare(rgb, stamp_ns)
+        self._seen = thumbnail(rgb).copy()
+        self._compare(self._seen, stamp_ns)
         return rgb
 
     def values(self) -> dict[str, str]:
         """The keys of the diagnostics."""
-        return {**self._facts, "image.frozen_s": f"{self.frozen_s:.3f}"}
+        seen = self._seen
+        entropy = {} if seen is None else {"image.entropy": f"{entropy_bits(seen):.2f}"}
+        return {**self._facts, **entropy, "image.frozen_s": f"{self.frozen_s:.3f}"}
 
-    def _compare(self, rgb: Array, stamp_ns: int) -> None:
+    def _compare(self, seen: Array, stamp_ns: int) -> None:
         """How long the same picture has been coming, by its stamps: a live sensor's noise never repeats."""
-        picture = zlib.crc32(thumbnail(rgb).tobytes())
+        picture = zlib.crc32(seen.data)
         if picture != self._picture or stamp_ns < self._since_ns:
             self._picture, self._since_ns = picture, stamp_ns
         self.frozen_s = (stamp_ns - self._since_ns) * 1e-9
