@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from geodistill_core.models.sampling import sample_hypotheses
 
 _IN_FRONT_M = 1e-3
 
@@ -77,7 +78,5 @@ def lies_inside(column: Tensor, row: Tensor, size: tuple[int, int]) -> Tensor:
 def sample_bilinear(volume: Tensor, column: Tensor, row: Tensor) -> Tensor:
     """Bilinear samples [B, Y, C, k, k] of `volume` [B, C, h, w] at index coordinates [B, Y, k, k]; edges extend."""
     h, w = volume.shape[-2:]
-    B, Y, k, _ = column.shape
     grid = torch.stack([(column + 0.5) / w * 2 - 1, (row + 0.5) / h * 2 - 1], dim=-1).clamp(-2.0, 2.0)
-    found = F.grid_sample(volume, grid.flatten(1, 2), mode="bilinear", padding_mode="border", align_corners=False)
-    return found.view(B, -1, Y, k, k).transpose(1, 2)
+    return sample_hypotheses(volume, grid, "border")

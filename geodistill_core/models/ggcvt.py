@@ -53,13 +53,15 @@ class Ggcvt(OverheadMatcher):
     """What the networks for VIGOR and KITTI have in common. All levels are computed, level 2 is matched.
 
     `OverheadGround.features[0]` is the encoder's map as it is, because the transformer reads it so; it is brought to
-    unit norm before it is projected. Headings are worked on one by one, since each takes a whole overhead view.
+    unit norm before it is projected. Headings are worked on one by one, since each takes a whole overhead view, which
+    an engine draws.
     """
 
     resize = "pil"
     temperature = 0.05  # the triplet loss weighs distances, 2 - 2 similarity, by 10
     similarity_floor = 1e-6
     headings_apart = True
+    compared_by_torch = False
     levels = (0, 1, 2)
     map_size_px: int = 512
 

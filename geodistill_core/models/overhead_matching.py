@@ -48,6 +48,7 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
     similarity_floor: float | None = None
     seam_px: int = 0
     levels: tuple[int, ...] = (0, 2)
+    compared_by_torch = True
 
     def __init__(self, geometry: Geometry, metres_per_pixel: float) -> None:
         super().__init__()
@@ -236,7 +237,18 @@ class OverheadMatcher(CrossViewNetwork[OverheadMap, OverheadGround]):
 
     def compare(self, ground: OverheadGround, map_features: OverheadMap, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
         """See the contract; templates and confidences, as `template` gives them."""
-        template, confidence = self.template(ground, self.levels[-1], yaw_enu_rad, map_features.metres_per_pixel)
+        return self._templates(ground, yaw_enu_rad, map_features.metres_per_pixel)
+
+    def compare_named(self, named: Mapping[str, Tensor], ground: GroundInput, yaw_enu_rad: Tensor) -> dict[str, Tensor]:
+        """See the contract; the named features are the lowest rows of their level."""
+        number = self.levels[-1]
+        features, confidence = named[f"ground.features.{number}"], named.get(f"ground.confidence.{number}")
+        first_row = self.level(number).ground_size[0] - features.shape[-2]
+        seen = OverheadGround({number: features}, {number: confidence}, {number: first_row}, ground, math.inf)
+        return self._templates(seen, yaw_enu_rad, named["metres_per_pixel"])
+
+    def _templates(self, ground: OverheadGround, yaw_enu_rad: Tensor, metres_per_pixel: Tensor) -> dict[str, Tensor]:
+        template, confidence = self.template(ground, self.levels[-1], yaw_enu_rad, metres_per_pixel)
         confidence = torch.ones_like(template[:, :, 0]) if confidence is None else confidence
         return {"template": template, "confidence": confidence}
 

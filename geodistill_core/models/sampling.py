@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published bilinear sampler: absolute pixel coordinates, zero outside, no seam (GeoDistill, G2SWeakly, GGCVT)."""
+"""Bilinear samplers: of an image's features at the cells of several hypotheses, and the published one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,24 @@ from torch.nn import functional as F
 from geodistill_core.models.portable import is_portable
 
 
+def sample_hypotheses(volume: Tensor, grid: Tensor, padding_mode: str) -> Tensor:
+    """Samples [B, Y, C, k, k] of each image's `volume` [B, C, h, w] at the grids [B, Y, k, k, 2] of its hypotheses.
+
+    `grid` and `padding_mode` as in `torch.nn.functional.grid_sample`, with `align_corners` False. The hypotheses of a
+    single image are entries of a batch, which threads share; engines would copy the volume for each.
+    """
+    B, Y, k, _, _ = grid.shape
+    if B == 1 and not is_portable():
+        batch = volume.expand(Y, -1, -1, -1)
+        return F.grid_sample(batch, grid[0], "bilinear", padding_mode, align_corners=False).unsqueeze(0)
+    found = F.grid_sample(volume, grid.flatten(1, 2), "bilinear", padding_mode, align_corners=False)
+    return found.view(B, -1, Y, k, k).transpose(1, 2)
+
+
 def sample_published(features: Tensor, uv: Tensor) -> Tensor:
     """Features [B, C, H, W] at pixels uv [B, *S, 2] (column, row; pixel centres at integers): [B, C, *S].
 
+    The sampler of GeoDistill, G2SWeakly and GGCVT: absolute pixel coordinates, zero outside, no seam.
     Bilinear within 0 <= column <= W-1 and 0 <= row <= H-1, zero elsewhere and where a coordinate is not finite. Exactly
     on the last column or row both weights of that axis are zero, as in the published code, so the value there is zero.
     Differentiable in features and uv. The answer's channels lie innermost in memory.

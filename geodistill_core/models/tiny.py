@@ -28,6 +28,7 @@ from geodistill_core.models.base import (
 )
 from geodistill_core.models.correlation import CorrelationMap, correlation_map, normalized
 from geodistill_core.models.portable import is_portable
+from geodistill_core.models.sampling import sample_hypotheses
 from geodistill_core.models.seam import across_seam
 from geodistill_core.models.strip import StripGeometry, ground_strip, strip_coordinates
 from geodistill_core.types import GroundImage
@@ -103,7 +104,7 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
 
     def lay_out(self, ground: GroundFeatures, yaw_enu_rad: Tensor) -> tuple[Tensor, Tensor]:
         """Ground features as north-up templates [B, Y, C, k, k] and confidences [B, Y, k, k] for yaws [B, Y]."""
-        B, Y = yaw_enu_rad.shape
+        B = len(yaw_enu_rad)
         c, s = torch.cos(yaw_enu_rad)[..., None, None], torch.sin(yaw_enu_rad)[..., None, None]
         forward_m = c * self.east_m + s * self.north_m - ground.mount[:, 0].view(B, 1, 1, 1)
         left_m = c * self.north_m - s * self.east_m - ground.mount[:, 1].view(B, 1, 1, 1)
@@ -112,8 +113,7 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         width = volume.shape[-1]
         volume = across_seam(volume, 1)
         grid = torch.stack([(column - 0.5) * (2 * width / (width + 2)), row * 2 - 1], dim=-1)
-        parts = [_sampled(volume[b : b + 1], grid[b]) for b in range(B)]
-        laid = (parts[0] if B == 1 else torch.cat(parts)).view(B, Y, -1, self.cells, self.cells)
+        laid = sample_hypotheses(volume, grid, "zeros")
         return laid[:, :, :-1], laid[:, :, -1] * self.in_disc
 
     def similarity(
@@ -178,9 +178,3 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
     def _logits(self, similarity: Tensor, share: Tensor) -> Tensor:
         # rounding of the share must not touch what lies wholly on the map, and -inf must stay what it is
         return similarity * (self.log_scale.exp() * (share * _WHOLE).clamp(_MIN_VISIBLE_SHARE, 1.0))
-
-
-def _sampled(volume: Tensor, grid: Tensor) -> Tensor:
-    """[Y, C, k, k] of one image's [1, C, h, w] at grids [Y, k, k, 2], entries of a batch, which threads share."""
-    batch = volume.expand(len(grid), -1, -1, -1)
-    return F.grid_sample(batch, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
