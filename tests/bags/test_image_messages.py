@@ -2,6 +2,7 @@
 """Image messages: what decodes, and what is refused with which reason before anything is allocated."""
 
 import array
+import io
 import struct
 import zlib
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from geodistill_core.bags.images import (
     ImageError,
@@ -149,6 +151,28 @@ def test_exif_rotation_is_ignored_so_that_camera_model_and_pixels_agree():
     rotated = plain[:2] + app1 + plain[2:]
     assert cv2.imdecode(np.frombuffer(rotated, np.uint8), cv2.IMREAD_COLOR).shape == (80, 60, 3)
     assert decode_compressed(compressed(rotated)).shape == RGB.shape
+
+
+@pytest.mark.parametrize(("mode", "options"), [("L", {}), ("CMYK", {}), ("RGB", {"progressive": True})])
+def test_every_kind_of_jpeg_decodes_to_rgb(mode, options):
+    picture = Image.fromarray(smooth(96, 64)).convert(mode)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=98, **options)
+    error = np.abs(decode_compressed(compressed(file.getvalue())).astype(int) - np.asarray(picture.convert("RGB")))
+    assert error.mean() < 4
+
+
+def test_stray_bytes_among_a_camera_s_data_are_tolerated():
+    data = jpeg(RGB)
+    assert decode_compressed(compressed(data[:-2] + b"\x12\x34" + data[-2:])).shape == RGB.shape
+
+
+def test_a_jpeg_that_names_its_size_twice_is_not_decoded_to_the_larger_one():
+    data = jpeg(RGB)
+    frame = data.index(b"\xff\xc0")
+    segment = bytearray(data[frame : frame + 19])
+    segment[5:9] = struct.pack(">HH", 32, 32)
+    assert reason_of(decode_compressed, compressed(data[:frame] + bytes(segment) + data[frame:])) == "decode"
 
 
 def test_zero_padding_behind_a_jpeg_is_tolerated():
