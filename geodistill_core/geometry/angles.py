@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.geometry.vectors import Number, unbox
+from geodistill_core.geometry.vectors import Number, modulo
 
 # Below this mean resultant length the samples cancel and their direction is rounding noise.
 _MIN_RESULTANT = 1e-9
@@ -17,10 +17,7 @@ _MIN_RESULTANT = 1e-9
 
 def wrap(angle_rad: Number) -> Number:
     """The equivalent angle in [-pi, pi); NaN and infinity give NaN."""
-    with np.errstate(invalid="ignore"):
-        wrapped = np.mod(np.asarray(angle_rad, np.float64) + math.pi, 2.0 * math.pi) - math.pi
-    # The modulo of a tiny negative number rounds up to the full circle.
-    return unbox(np.where(wrapped >= math.pi, -math.pi, wrapped))  # type: ignore[no-any-return]
+    return modulo(angle_rad, math.pi)
 
 
 def yaw_from_bearing(bearing_rad: Number) -> Number:

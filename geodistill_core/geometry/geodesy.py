@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from pyproj import Transformer
 
 from geodistill_core.errors import ConfigError
-from geodistill_core.geometry.vectors import Number, float64_pair, unbox
+from geodistill_core.geometry.vectors import Number, float64_pair, holds, modulo, unbox
 from geodistill_core.types import GeoPoint
 
 SEMI_MAJOR_M = 6_378_137.0
@@ -32,8 +33,7 @@ def _topocentric(latitude: float, longitude: float) -> Transformer:
 
 def wrap_longitude(longitude: Number) -> Number:
     """The equivalent longitude in [-180, 180) degrees."""
-    wrapped = np.mod(np.asarray(longitude, np.float64) + 180.0, 360.0) - 180.0
-    return unbox(np.where(wrapped >= 180.0, -180.0, wrapped))  # type: ignore[no-any-return]
+    return modulo(longitude, 180.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class LocalFrame:
     def to_enu(self, latitude: Number, longitude: Number) -> tuple[Number, Number]:
         """Degrees to metres (east, north). Raises ConfigError for what is not a coordinate."""
         lat, lon = float64_pair(latitude, longitude)
-        if not (np.abs(lat) <= 90.0).all() or not np.isfinite(lon).all():
+        if not (holds(abs(lat) <= 90.0) and holds(abs(lon) < math.inf)):
             raise ConfigError("a latitude is outside -90..90 degrees or a longitude is not finite; filter the input")
-        east, north, _ = self._transformer().transform(lon, lat, np.zeros_like(lat))
+        east, north, _ = self._transformer().transform(lon, lat, 0.0 * lat)
         return unbox(east), unbox(north)
 
     def to_geodetic(self, east_m: Number, north_m: Number) -> tuple[Number, Number]:
@@ -63,7 +63,7 @@ class LocalFrame:
         Raises ConfigError for offsets beyond 1000 km or not finite.
         """
         east, north = float64_pair(east_m, north_m)
-        if not ((np.abs(east) <= MAX_OFFSET_M) & (np.abs(north) <= MAX_OFFSET_M)).all():
+        if not (holds(abs(east) <= MAX_OFFSET_M) and holds(abs(north) <= MAX_OFFSET_M)):
             raise ConfigError(f"an offset is beyond {MAX_OFFSET_M:.0f} m of the frame's origin, or not finite")
         transformer = self._transformer()
         # The plane floats above the ellipsoid: slide each point down until its height vanishes. The local
@@ -71,7 +71,7 @@ class LocalFrame:
         up = -(east**2 + north**2) / (2.0 * 6_371_000.0)
         for _ in range(_MAX_ITERATIONS):
             lon, lat, height = transformer.transform(east, north, up, direction="INVERSE")
-            if not np.any(np.abs(height) > _HEIGHT_TOLERANCE_M):
+            if holds(abs(height) <= _HEIGHT_TOLERANCE_M):
                 break
             up = up - height
         return unbox(lat), wrap_longitude(unbox(lon))

@@ -77,7 +77,7 @@ def find_modes(heatmap: HeatMap, config: EstimateConfig) -> tuple[Mode, ...]:
     """
     position = heatmap.position()
     disc = _disc(max(1, round(config.mode_radius_m / heatmap.metres_per_cell)))
-    left = cv2.filter2D(position, cv2.CV_64F, disc, borderType=cv2.BORDER_CONSTANT)
+    left = cv2.filter2D(position.astype(np.float32), cv2.CV_32F, disc, borderType=cv2.BORDER_CONSTANT)
     modes: list[Mode] = []
     for _ in range(config.max_modes):
         row, column = divmod(int(left.argmax()), left.shape[1])

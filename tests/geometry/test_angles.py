@@ -23,6 +23,12 @@ def test_wrapped_angle_is_in_the_half_open_circle_and_points_the_same_way(angle)
     assert math.sin(wrapped) == pytest.approx(math.sin(angle), abs=1e-9)
 
 
+@given(st.lists(st.one_of(angles, st.sampled_from([math.pi, -1e-17, math.inf, math.nan])), min_size=1))
+def test_arrays_wrap_as_floats_do(values):
+    np.testing.assert_array_equal(wrap(np.array(values)), [wrap(value) for value in values])
+    assert {type(wrap(value)) for value in values} == {float}
+
+
 @given(angles)
 def test_bearing_and_yaw_name_the_same_unit_vector(bearing):
     yaw = yaw_from_bearing(bearing)
