@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,15 @@ class MapTile:
         )
 
 
+@lru_cache(maxsize=8)
+def _axes_m(height: int, width: int, metres_per_cell: float) -> tuple[Array, Array]:
+    east = (np.arange(width) + 0.5 - width / 2) * metres_per_cell
+    north = (height / 2 - np.arange(height) - 0.5) * metres_per_cell
+    for axis in (east, north):
+        axis.flags.writeable = False
+    return east, north
+
+
 @dataclass(frozen=True, slots=True)
 class HeatMap:
     """Posterior over (yaw, row, column): `probability` [Y, H, W] float32, sums to one.
@@ -220,11 +230,8 @@ class HeatMap:
         return float(self.yaw_enu_rad[1] - self.yaw_enu_rad[0]) if len(self.yaw_enu_rad) > 1 else 0.0
 
     def axes_m(self) -> tuple[Array, Array]:
-        """Cell-centre coordinates: east [W] and north [H], float64 metres from `center`."""
-        _, height, width = self.probability.shape
-        east = (np.arange(width) + 0.5 - width / 2) * self.metres_per_cell
-        north = (height / 2 - np.arange(height) - 0.5) * self.metres_per_cell
-        return east, north
+        """Cell-centre coordinates: east [W] and north [H], float64 metres from `center`, not to be written to."""
+        return _axes_m(*self.probability.shape[1:], self.metres_per_cell)
 
     def position(self) -> Array:
         """Marginal over position, [H, W] float64."""
