@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from geodistill_core.errors import DatasetError
 from geodistill_core.types import MAX_IMAGE_SIDE, Array
@@ -26,12 +27,8 @@ PANORAMA_ROWS = 512
 
 `tiny` was trained on panoramas of this size and finds positions no better in larger ones; published networks read less.
 """
-_REDUCED = {  # grey is no bit of its own: these are the sizes alone
-    1: 0,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
+_DIVISORS = (1, 2, 4, 8)
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 # encoding: channels, OpenCV conversion to RGB (None: already RGB)
 _ENCODINGS: dict[str, tuple[int, int | None]] = {
@@ -118,11 +115,14 @@ def decode_compressed(msg: Any, *, panorama: bool = False) -> Array:
     width, height = check_encoded(data)
     # image_transport writes "compressed rgb8" when it gave the encoder RGB in place of BGR.
     swapped = "compressed rgb" in str(msg.format).lower()
-    divisor = _divisor(data, width, height) if panorama else 1
-    width, height = width // divisor, height // divisor
     try:
-        rgb = _decoded_rgb(data, swapped, divisor)
-    except cv2.error as error:
+        if data[0] == _PNG[0]:
+            rgb = _decoded_png(data, swapped)
+        else:
+            divisor = _divisor(width, height) if panorama else 1
+            width, height = width // divisor, height // divisor
+            rgb = _decoded_jpeg(data, swapped, np.empty((height, width, 3), np.uint8), divisor)
+    except (cv2.error, ValueError) as error:
         raise ImageError(ImageReason.DECODE, f"compressed image cannot be decoded: {error}") from error
     if rgb is None or rgb.shape != (height, width, 3):
         got = "nothing" if rgb is None else f"{rgb.shape[1]} x {rgb.shape[0]} pixels"
@@ -130,22 +130,28 @@ def decode_compressed(msg: Any, *, panorama: bool = False) -> Array:
     return _not_blank(rgb)
 
 
-def _divisor(data: Array, width: int, height: int) -> int:
+def _divisor(width: int, height: int) -> int:
     """By how much a panorama's sides are divided, which takes JPEG's decoder less time than the whole picture."""
-    if data[0] == 0x89:
-        return 1
-    fits = (by for by in _REDUCED if width % by == 0 == height % by and height // by >= PANORAMA_ROWS)
-    return max(fits, default=1)
+    return max((by for by in _DIVISORS if width % by == 0 == height % by and height // by >= PANORAMA_ROWS), default=1)
 
 
-def _decoded_rgb(data: Array, swapped: bool, divisor: int) -> Array | None:
-    """Pixels of a picture; `swapped` where the encoder took RGB for BGR. OpenCV before 4.11 decodes to BGR only."""
-    to_rgb = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)
-    flag = cv2.IMREAD_COLOR if swapped else to_rgb
-    decoded = cv2.imdecode(data, flag | _REDUCED[divisor] | cv2.IMREAD_IGNORE_ORIENTATION)
-    if decoded is None or swapped or to_rgb != cv2.IMREAD_COLOR:
-        return decoded
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
+def _decoded_png(data: Array, swapped: bool) -> Array | None:
+    """Pixels of a PNG; `swapped` where the encoder took RGB for BGR."""
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return bgr if bgr is None or swapped else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def _decoded_jpeg(data: Array, swapped: bool, into: Array, divisor: int) -> Array:
+    """Pixels of a JPEG; `swapped` as above. What libjpeg mends, such as stray bytes of a camera, it may mend.
+
+    `into` [height, width, 3] says how large the picture is, so that nothing larger is written.
+    """
+    height, width, _ = into.shape
+    order = "BGR" if swapped else "RGB"
+    decoded: Array = simplejpeg.decode_jpeg(
+        data, order, min_height=height, min_width=width, min_factor=divisor, buffer=into, strict=False
+    )
+    return decoded
 
 
 def thumbnail(rgb: Array) -> Array:
@@ -185,7 +191,7 @@ def check_encoded(data: Array) -> tuple[int, int]:
 def encoded_size(data: Array) -> tuple[int, int]:
     """Width and height from a JPEG's or PNG's header, without decoding; raises ImageError."""
     head = data[:MAX_HEADER_BYTES].tobytes()
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(_PNG):
         if len(head) < 33 or head[12:16] != b"IHDR":
             raise ImageError(ImageReason.TRUNCATED, f"PNG of {data.size} bytes has no complete header")
         width, height = struct.unpack(">II", head[16:24])

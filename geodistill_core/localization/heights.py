@@ -67,7 +67,7 @@ def log_likelihoods(
 
     The image is encoded once. A network whose answer does not depend on the height gives one for all.
     """
-    yaw = torch.from_numpy(yaw_enu_rad).float().unsqueeze(0)
+    yaw = torch.from_numpy(yaw_enu_rad.astype(np.float32)).unsqueeze(0)
 
     def calibrated(ground: Any) -> Array:
         return np.asarray(np.divide(network.match(ground, map_features, yaw)[0].numpy(), temperature, dtype=np.float64))

@@ -11,6 +11,7 @@ import numpy as np
 
 from geodistill_core.geometry.angles import wrap
 from geodistill_core.geometry.geodesy import LocalFrame
+from geodistill_core.geometry.vectors import Number, unbox
 from geodistill_core.types import Array, GeoPoint
 
 _NORTH_STEP_DEG = 1e-4
@@ -66,22 +67,21 @@ class UnmeasuredSigmas:
 
 def convergence_rad(datum: LocalFrame, point: GeoPoint) -> float:
     """Angle from the datum's north to the north at `point`, counter-clockwise (their planes differ)."""
-    return float(placed(datum, np.asarray(point.latitude), np.asarray(point.longitude))[2])
+    return placed(datum, point.latitude, point.longitude)[2]
 
 
-def placed(datum: LocalFrame, latitude: Array, longitude: Array) -> tuple[Array, Array, Array]:
+def placed(datum: LocalFrame, latitude: Number, longitude: Number) -> tuple[Number, Number, Number]:
     """Metres east and north of the datum, and the convergence in radians, of points in degrees."""
     # towards the equator, so that the step never crosses a pole
-    step = np.where(latitude > 0.0, -_NORTH_STEP_DEG, _NORTH_STEP_DEG)
-    east, north = datum.to_enu(np.stack([latitude, latitude + step]), np.stack([longitude, longitude]))
-    sign = np.sign(step)
-    turn = np.arctan2(-sign * (east[1] - east[0]), sign * (north[1] - north[0]))
-    return east[0], north[0], np.asarray(turn)
+    sign = 1 - 2 * (latitude > 0.0)
+    east, north = datum.to_enu(latitude, longitude)
+    stepped_east, stepped_north = datum.to_enu(latitude + sign * _NORTH_STEP_DEG, longitude)
+    return east, north, unbox(np.arctan2(-sign * (stepped_east - east), sign * (stepped_north - north)))
 
 
 def planar_pose(pose: Posed, datum: LocalFrame) -> PlanarPose:
     """The pose in the datum's frame; yaw and covariance turn with the meridians' convergence."""
-    east_m, north_m, turn = map(float, placed(datum, np.asarray(pose.latitude), np.asarray(pose.longitude)))
+    east_m, north_m, turn = placed(datum, pose.latitude, pose.longitude)
     return PlanarPose(east_m, north_m, pose.yaw_enu_rad + turn, _turned(pose.covariance, turn))
 
 
@@ -108,7 +108,7 @@ def covariance_36(planar: Array, unmeasured: UnmeasuredSigmas) -> list[float]:
         np.linalg.cholesky(P)
     except np.linalg.LinAlgError:
         raise CovarianceError(f"covariance {planar.tolist()} is not positive definite") from None
-    return [float(value) for value in P.ravel()]
+    return P.ravel().tolist()
 
 
 def _turned(covariance: Array, turn_rad: float) -> Array:

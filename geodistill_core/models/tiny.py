@@ -73,7 +73,7 @@ class Tiny(CrossViewNetwork[MapFeatures, GroundFeatures]):
         rgb, visible = ground_strip(image, self.strip)
         # not torch: its threads spin for milliseconds after every operation, beside those of another runtime
         pixels = np.divide(rgb.transpose(2, 0, 1), 255.0, dtype=np.float32)
-        mount = torch.from_numpy(camera_in_level(image)[1]).float()
+        mount = torch.from_numpy(camera_in_level(image)[1].astype(np.float32))
         return GroundInput(
             torch.from_numpy(pixels).unsqueeze(0), torch.from_numpy(visible).unsqueeze(0), mount.unsqueeze(0)
         )

@@ -22,9 +22,8 @@ class Evidence:
         self.heatmap = heatmap
         self.log_floor = math.log(least_ratio)
         center = heatmap.center
-        east, north, turn = placed(frame, np.asarray(center.latitude), np.asarray(center.longitude))
-        self.center = np.array([float(east), float(north)])
-        self.turn_rad = float(turn)
+        east, north, self.turn_rad = placed(frame, center.latitude, center.longitude)
+        self.center = np.array([east, north])
         self._log_cells = math.log(heatmap.probability.size)
         self._yaw = np.asarray(heatmap.yaw_enu_rad, np.float64)
 

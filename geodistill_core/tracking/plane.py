@@ -22,8 +22,8 @@ class Plane:
 
     def placed(self, latitude: float, longitude: float, yaw_enu_rad: float) -> tuple[Array, float]:
         """A pose on earth as position [2] and yaw on this plane."""
-        east, north, turn = placed(self.frame, np.asarray(latitude), np.asarray(longitude))
-        return np.array([float(east), float(north)]), yaw_enu_rad + float(turn)
+        east, north, turn = placed(self.frame, latitude, longitude)
+        return np.array([east, north]), yaw_enu_rad + turn
 
     def moved_to(self, pose: Array) -> tuple[Plane, float, float, float] | None:
         """A plane at a pose that lies further than 1 km from the anchor, None for a nearer one.

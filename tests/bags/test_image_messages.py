@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
 from geodistill_core.bags.images import (
@@ -205,7 +206,7 @@ def test_a_jpeg_header_claiming_a_huge_picture_is_refused_before_decoding(monkey
     data = bytearray(jpeg(RGB))
     frame = data.index(b"\xff\xc0")
     data[frame + 5 : frame + 9] = struct.pack(">HH", 65_500, 65_500)
-    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded before the size was checked"))
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded before the size was checked"))
     assert encoded_size(np.frombuffer(bytes(data), np.uint8)) == (65_500, 65_500)
     assert reason_of(decode_compressed, compressed(bytes(data))) == "size"
 

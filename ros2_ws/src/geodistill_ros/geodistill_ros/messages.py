@@ -127,7 +127,7 @@ def fix_message(pose: StampedPose, settings: NodeParameters) -> NavSatFix:
     P = np.asarray(covariance_36(np.asarray(pose.covariance), settings)).reshape(6, 6)
     point = GeoPoint(pose.latitude, pose.longitude)
     message = _nav_sat(point, header_of(pose.stamp_ns, settings.base_frame))
-    message.position_covariance = [float(value) for value in P[:3, :3].ravel()]
+    message.position_covariance = P[:3, :3].ravel().tolist()
     message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_KNOWN
     return message
 
