@@ -116,7 +116,7 @@ def decode_compressed(msg: Any, *, panorama: bool = False) -> Array:
     # image_transport writes "compressed rgb8" when it gave the encoder RGB in place of BGR.
     swapped = "compressed rgb" in str(msg.format).lower()
     try:
-        if data[0] == _PNG[0]:
+        if _is_png(data):
             rgb = _decoded_png(data, swapped)
         else:
             divisor = _divisor(width, height) if panorama else 1
@@ -152,6 +152,10 @@ def _decoded_jpeg(data: Array, swapped: bool, into: Array, divisor: int) -> Arra
         data, order, min_height=height, min_width=width, min_factor=divisor, buffer=into, strict=False
     )
     return decoded
+
+
+def _is_png(data: Array) -> bool:
+    return data[: len(_PNG)].tobytes() == _PNG
 
 
 def thumbnail(rgb: Array) -> Array:
@@ -191,7 +195,7 @@ def check_encoded(data: Array) -> tuple[int, int]:
 def encoded_size(data: Array) -> tuple[int, int]:
     """Width and height from a JPEG's or PNG's header, without decoding; raises ImageError."""
     head = data[:MAX_HEADER_BYTES].tobytes()
-    if head.startswith(_PNG):
+    if _is_png(data):
         if len(head) < 33 or head[12:16] != b"IHDR":
             raise ImageError(ImageReason.TRUNCATED, f"PNG of {data.size} bytes has no complete header")
         width, height = struct.unpack(">II", head[16:24])
@@ -223,7 +227,7 @@ def _jpeg_size(head: bytes) -> tuple[int, int]:
 
 def _check_end(data: Array) -> None:
     """A whole JPEG ends with EOI (zero padding behind it is tolerated), a whole PNG with IEND."""
-    png = data[0] == 0x89
+    png = _is_png(data)
     end = b"IEND\xaeB`\x82" if png else b"\xff\xd9"
     tail = data[-4096:].tobytes()
     if not (tail if png else tail.rstrip(b"\0")).endswith(end):

@@ -168,7 +168,7 @@ def test_stray_bytes_among_a_camera_s_data_are_tolerated():
     assert decode_compressed(compressed(data[:-2] + b"\x12\x34" + data[-2:])).shape == RGB.shape
 
 
-def test_a_jpeg_that_names_its_size_twice_is_not_decoded_to_the_larger_one():
+def test_a_jpeg_that_names_its_size_twice_is_refused():
     data = jpeg(RGB)
     frame = data.index(b"\xff\xc0")
     segment = bytearray(data[frame : frame + 19])
